@@ -1,0 +1,1 @@
+"""How a run goes: campaigns, workers, verdicts and run folders."""

@@ -1,0 +1,1 @@
+"""How cases are made, and what must hold for each."""

@@ -1,0 +1,1 @@
+"""What is true: the four equations, activations, costs, enclosures and exact values."""

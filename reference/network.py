@@ -1,0 +1,290 @@
+"""The nouns that everyone shares: Architecture, Layer, Cost, Parameters, Case, Gradients.
+
+Shapes, with m the batch size, n_l the width of layer l, and l = 1..L:
+W^l (n_l, n_{l-1}), b^l (n_l,), x (m, n_0), y (m, n_L), and z^l, a^l, δ^l (m, n_l).
+Everything is frozen; every array is read-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+#: The precisions that can be judged, and the NumPy type that holds each.
+DTYPES: dict[str, np.dtype[Any]] = {"float64": np.dtype(np.float64), "float32": np.dtype(np.float32)}
+
+#: The activations that take a parameter alpha; a layer that does not give it gets this one.
+ALPHA = {"leaky_relu": 0.01, "elu": 1.0, "celu": 1.0}
+ACTIVATIONS = (
+    "identity", "sigmoid", "tanh", "relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "gelu_tanh",
+    "silu", "mish", "softplus", "softsign", "hardtanh", "hardsigmoid", "hardswish", "log_sigmoid", "softmax",
+    "log_softmax",
+)  # fmt: skip
+
+#: The costs that take a parameter delta, likewise.
+DELTA = {"huber": 1.0}
+COSTS = (
+    "half_squared_error", "squared_error", "absolute_error", "huber", "log_cosh", "hinge", "squared_hinge",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "softmax_cross_entropy",
+    "negative_log_likelihood", "kl_divergence", "poisson",
+)  # fmt: skip
+REDUCTIONS = ("mean", "sum")
+
+
+class MalformedError(ValueError):
+    """A case, an answer or a document that is not what the format says; the message is for a person."""
+
+
+def _parameter(owner: str, key: str, value: Any, defaults: Mapping[str, float]) -> float | None:
+    """Check the one parameter that an activation or a cost may take; None where it takes none."""
+    if owner not in defaults:
+        if value is not None:
+            raise MalformedError(f"{owner} takes no {key}")
+        return None
+    if value is None:
+        return defaults[owner]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise MalformedError(f"{owner} needs a positive, finite {key}, got {value!r}")
+    return float(value)
+
+
+def _width(what: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise MalformedError(f"{what} must be a whole number from 1, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its width n_l and its activation, with alpha where the activation takes one."""
+
+    width: int
+    activation: str
+    alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        _width("the width of a layer", self.width)
+        if self.activation not in ACTIVATIONS:
+            raise MalformedError(f"no activation is called {self.activation!r}")
+        object.__setattr__(self, "alpha", _parameter(self.activation, "alpha", self.alpha, ALPHA))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the layer as the document writes it."""
+        given = {"width": self.width, "activation": self.activation}
+        return given if self.alpha is None else {**given, "alpha": self.alpha}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one example, by name, with delta where it takes one."""
+
+    name: str
+    delta: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in COSTS:
+            raise MalformedError(f"no cost is called {self.name!r}")
+        object.__setattr__(self, "delta", _parameter(self.name, "delta", self.delta, DELTA))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the cost as the document writes it."""
+        return {"name": self.name} if self.delta is None else {"name": self.name, "delta": self.delta}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Input width n_0, the layers, the cost, and how the batch's costs are reduced (mean or sum)."""
+
+    inputs: int
+    layers: tuple[Layer, ...]
+    cost: Cost
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        _width("inputs", self.inputs)
+        if not self.layers:
+            raise MalformedError("an architecture needs at least one layer")
+        if self.reduction not in REDUCTIONS:
+            raise MalformedError(f"reduction must be mean or sum, got {self.reduction!r}")
+
+    @property
+    def depth(self) -> int:
+        """L, the number of layers."""
+        return len(self.layers)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """n_0, n_1, ..., n_L."""
+        return (self.inputs, *(layer.width for layer in self.layers))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the architecture as the document writes it, without the precision."""
+        return {
+            "inputs": self.inputs,
+            "layers": [layer.to_json() for layer in self.layers],
+            "cost": self.cost.to_json(),
+            "reduction": self.reduction,
+        }
+
+    @classmethod
+    def from_json(cls, given: Any) -> Architecture:
+        """Read an architecture; raises MalformedError with one sentence where it is not one."""
+        try:
+            return cls(
+                given["inputs"],
+                tuple(Layer(**layer) for layer in given["layers"]),
+                Cost(**given["cost"]),
+                given.get("reduction", "mean"),
+            )
+        except MalformedError:
+            raise
+        except (TypeError, KeyError, AttributeError) as error:
+            raise MalformedError(f"not an architecture: {error}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """Weights W^l (n_l, n_{l-1}) and biases b^l (n_l,), for l = 1..L."""
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        return iter(zip(self.weights, self.biases, strict=True))
+
+
+def _frozen(array: Any, dtype: np.dtype[Any], shape: tuple[int, ...], name: str) -> Array:
+    given = np.asarray(array)
+    if given.dtype != dtype:
+        raise MalformedError(f"{name} is {given.dtype}, but should be {dtype}")
+    if given.shape != shape:
+        raise MalformedError(f"{name} has shape {given.shape}, but should have {shape}")
+    if given.flags.writeable or not given.flags.c_contiguous:
+        given = given.copy()
+        given.flags.writeable = False
+    return given
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What an implementation is asked: architecture, parameters, batch and precision.
+
+    x is (m, n_0) and y is (m, n_L), in the case's precision, as are the parameters. ``regime`` says how
+    the values were drawn; it is a note for people and no part of the case's id.
+    """
+
+    architecture: Architecture
+    parameters: Parameters
+    x: Array
+    y: Array
+    precision: str = "float64"
+    regime: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if self.precision not in DTYPES:
+            raise MalformedError(f"precision must be one of {', '.join(DTYPES)}, got {self.precision!r}")
+        dtype, widths, depth = DTYPES[self.precision], self.architecture.widths, self.architecture.depth
+        if len(self.parameters.weights) != depth or len(self.parameters.biases) != depth:
+            raise MalformedError(f"the architecture has {depth} layers, but the parameters have other numbers")
+        m = np.shape(self.x)[0] if np.ndim(self.x) == 2 else -1
+        frozen = Parameters(
+            tuple(
+                _frozen(W, dtype, (widths[i + 1], widths[i]), f"W{i + 1}")
+                for i, W in enumerate(self.parameters.weights)
+            ),
+            tuple(_frozen(b, dtype, (widths[i + 1],), f"b{i + 1}") for i, b in enumerate(self.parameters.biases)),
+        )
+        object.__setattr__(self, "parameters", frozen)
+        object.__setattr__(self, "x", _frozen(self.x, dtype, (m, widths[0]), "x"))
+        object.__setattr__(self, "y", _frozen(self.y, dtype, (m, widths[-1]), "y"))
+
+    @property
+    def batch(self) -> int:
+        """m, the number of examples."""
+        return int(self.x.shape[0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy type of every array of the case."""
+        return DTYPES[self.precision]
+
+    def tensors(self) -> dict[str, Array]:
+        """Name the arrays as the document does: x, y, W1.. WL, b1.. bL."""
+        named = {"x": self.x, "y": self.y}
+        for i, (W, b) in enumerate(self.parameters, start=1):
+            named[f"W{i}"], named[f"b{i}"] = W, b
+        return named
+
+    def description(self) -> str:
+        """Give architecture and precision as one line of canonical JSON."""
+        given = {**self.architecture.to_json(), "precision": self.precision}
+        return json.dumps(given, sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def id(self) -> str:
+        """A hash of the architecture and of the arrays' bytes."""
+        digest = hashlib.sha256(self.description().encode())
+        for name, array in sorted(self.tensors().items()):
+            digest.update(name.encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """What an implementation answers.
+
+    dW[l-1] is ∂C/∂W^l (n_l, n_{l-1}) and db[l-1] is ∂C/∂b^l (n_l,). The rest is optional, and each lets
+    more be judged by itself: the cost (a scalar), and δ^l, z^l, a^l (m, n_l) for l = 1..L.
+    """
+
+    dW: Sequence[Array]
+    db: Sequence[Array]
+    cost: Array | None = None
+    delta: Sequence[Array] | None = None
+    z: Sequence[Array] | None = None
+    a: Sequence[Array] | None = None
+
+    def tensors(self) -> dict[str, Array]:
+        """Name the arrays as the document does: dW1.., db1.., cost, delta1.., z1.., a1.."""
+        named = {} if self.cost is None else {"cost": self.cost}
+        for key in ("dW", "db", "delta", "z", "a"):
+            for i, array in enumerate(getattr(self, key) or (), start=1):
+                named[f"{key}{i}"] = array
+        return named
+
+    @classmethod
+    def from_tensors(cls, named: Mapping[str, Array], case: Case) -> Gradients:
+        """Read an answer to a case; raises MalformedError where a name, a shape or a dtype is wrong.
+
+        An optional family (delta, z, a) counts when all its layers are there.
+        """
+        architecture, m = case.architecture, case.batch
+        widths, depth = architecture.widths, architecture.depth
+        shapes: dict[str, tuple[int, ...]] = {"cost": ()}
+        for i in range(1, depth + 1):
+            shapes |= {f"dW{i}": (widths[i], widths[i - 1]), f"db{i}": (widths[i],)}
+            shapes |= {f"{key}{i}": (m, widths[i]) for key in ("delta", "z", "a")}
+        unknown = sorted(set(named) - set(shapes))
+        if unknown:
+            raise MalformedError(f"the answer holds {unknown[0]!r}, which this case does not ask for")
+        checked = {name: _frozen(array, case.dtype, shapes[name], name) for name, array in named.items()}
+
+        def family(key: str) -> tuple[Array, ...] | None:
+            names = [f"{key}{i}" for i in range(1, depth + 1)]
+            return tuple(checked[n] for n in names) if all(n in checked for n in names) else None
+
+        dW, db = family("dW"), family("db")
+        if dW is None or db is None:
+            missing = next(f"{k}{i}" for i in range(1, depth + 1) for k in ("dW", "db") if f"{k}{i}" not in named)
+            raise MalformedError(f"the answer lacks {missing}")
+        return cls(dW, db, checked.get("cost"), family("delta"), family("z"), family("a"))

@@ -1,0 +1,1 @@
+"""Arrays that carry their rounding error."""

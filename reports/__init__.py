@@ -1,0 +1,1 @@
+"""What people read: the terminal's closing table and the HTML report."""
