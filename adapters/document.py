@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
@@ -72,8 +73,6 @@ def read(blob: bytes) -> Document:
 
 
 def _array(name: str, raw: Mapping[str, Any]) -> Array:
-    import numpy as np
-
     if raw["dtype"] not in _PRECISION_OF:
         raise MalformedError(f"{name} has dtype {raw['dtype']}, which gradparity does not judge")
     little = DTYPES[_PRECISION_OF[raw["dtype"]]].newbyteorder("<")

@@ -1,0 +1,33 @@
+"""What every judged implementation is to gradparity: a name, a version, a language, and an answer to a case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..reference.network import Case, Gradients
+
+
+class UnsupportedError(Exception):
+    """The implementation declines a case; the message says why, for a person."""
+
+
+class Implementation(Protocol):
+    """Answers cases with gradients. An adapter file offers ``MODES`` and ``load(mode) -> Implementation``."""
+
+    #: As the command line calls it, for example ``torch:eager``.
+    name: str
+    #: Of the software that is judged, for example ``2.13.0+cpu``.
+    version: str
+    #: In which its user programs it.
+    language: str
+
+    def gradients(self, case: Case) -> Gradients:
+        """Answer a case; raises UnsupportedError where the implementation has no such function."""
+
+    def functions(self) -> Mapping[str, str]:
+        """Say, for every activation and cost, which of the implementation's functions is judged.
+
+        An entry beginning with ``composed:`` has no function of its own there and is written out in the
+        framework's primitives, as its users do.
+        """
