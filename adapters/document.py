@@ -1,4 +1,4 @@
-"""The document, wire format version 1: one safetensors blob, the same for a message, a vector and a bug report.
+"""The document, wire format version 1: one safetensors blob for a message, a vector and a bug report alike.
 
 A document is 8 bytes little-endian header length, a JSON header and raw little-endian arrays. Strings ride
 in ``__metadata__``: ``gradparity`` (the version), ``kind``, ``id``, and by kind ``architecture``,
@@ -48,7 +48,7 @@ def write_case(case: Case) -> bytes:
 
 
 def write_gradients(case_id: str, gradients: Gradients, implementation: Mapping[str, Any]) -> bytes:
-    """Write an answer; ``implementation`` holds name, version, language and whatever the author wants shown."""
+    """Write an answer; ``implementation`` holds name, version, language and what the author wants shown."""
     return _write("gradients", case_id, gradients.tensors(), implementation=json.dumps(implementation))
 
 
@@ -61,22 +61,28 @@ def read(blob: bytes) -> Document:
     """Take one whole document apart; raises MalformedError with one sentence where it is not one."""
     try:
         length = int.from_bytes(blob[:8], "little")
-        metadata = json.loads(blob[8 : 8 + length]).get("__metadata__", {})
-        arrays = safetensors.deserialize(blob)
-    except (safetensors.SafetensorError, ValueError, AttributeError) as error:
+        metadata = json.loads(blob[8 : 8 + length]).get("__metadata__") or {}
+        arrays = safetensors.deserialize(blob)  # type: ignore[no-untyped-call]
+    except (safetensors.SafetensorError, ValueError, AttributeError, RecursionError) as error:
         raise MalformedError(f"not a safetensors document: {error}") from None
     if metadata.get("gradparity") != VERSION:
         raise MalformedError(f"not a gradparity document of version {VERSION}")
     if not metadata.get("kind") or "id" not in metadata:
         raise MalformedError("the document says neither its kind nor its id")
-    return Document(metadata["kind"], metadata["id"], metadata, {name: _array(name, raw) for name, raw in arrays})
+    return Document(
+        metadata["kind"], metadata["id"], metadata, {name: _array(name, raw) for name, raw in arrays}
+    )
 
 
 def _array(name: str, raw: Mapping[str, Any]) -> Array:
     if raw["dtype"] not in _PRECISION_OF:
         raise MalformedError(f"{name} has dtype {raw['dtype']}, which gradparity does not judge")
     little = DTYPES[_PRECISION_OF[raw["dtype"]]].newbyteorder("<")
-    return np.frombuffer(raw["data"], little).reshape(raw["shape"]).astype(little.newbyteorder("="), copy=False)
+    try:
+        array = np.frombuffer(raw["data"], little).reshape(raw["shape"])
+    except ValueError as error:  # an empty array may claim dimensions that NumPy cannot have
+        raise MalformedError(f"{name} has shape {raw['shape']}: {error}") from None
+    return array.astype(little.newbyteorder("="), copy=False)
 
 
 def read_case(blob: bytes) -> Case:
@@ -87,13 +93,16 @@ def read_case(blob: bytes) -> Case:
     try:
         described = json.loads(document.metadata["architecture"])
         precision = described.pop("precision")
-    except (KeyError, ValueError, AttributeError, TypeError):
+        hash(precision)
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         raise MalformedError("the case does not say its architecture and precision") from None
     architecture, named = Architecture.from_json(described), document.tensors
     layers = range(1, architecture.depth + 1)
     try:
         parameters = Parameters(tuple(named[f"W{i}"] for i in layers), tuple(named[f"b{i}"] for i in layers))
-        case = Case(architecture, parameters, named["x"], named["y"], precision, document.metadata.get("regime", ""))
+        case = Case(
+            architecture, parameters, named["x"], named["y"], precision, document.metadata.get("regime", "")
+        )
     except KeyError as missing:
         raise MalformedError(f"the case lacks {missing.args[0]}") from None
     if case.id != document.id:
@@ -117,11 +126,13 @@ def read_one(read_exactly: Callable[[int], bytes], longest: int) -> bytes | None
     try:
         entries = json.loads(header)
         ends = [int(entry["data_offsets"][1]) for name, entry in entries.items() if name != "__metadata__"]
-    except (ValueError, AttributeError, KeyError, IndexError, TypeError):
+    except (ValueError, ArithmeticError, AttributeError, LookupError, TypeError, RecursionError):
         raise MalformedError(f"not a document: its header is {header[:60]!r}") from None
     size = max(ends, default=0)
     if not 0 <= size <= longest:
-        raise MalformedError(f"the document claims {size} bytes, more than the {longest} that an answer may have")
+        raise MalformedError(
+            f"the document claims {size} bytes, more than the {longest} that an answer may have"
+        )
     body = read_exactly(size)
     if len(body) < size or len(header) < length:
         raise MalformedError("the document ends before its header says it does")

@@ -1,0 +1,185 @@
+"""Names of implementations: which there are, how one is loaded, and what command starts its worker.
+
+    reference              gradparity's own equations
+    torch:eager            a framework and one of its modes, from MODES below
+    package.module:object  any importable callable that takes a Case and returns Gradients
+    exec:COMMAND           any program that reads case documents and writes answers; run, never loaded
+
+``check``, ``available`` and ``command`` serve the parent process, so they import no framework and no user's
+module. ``load`` does, and is for inside the worker.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+
+from .. import __version__
+from .implementation import Implementation
+
+#: Every known adapter and its modes. They are repeated here so that the parent can list them without
+#: importing a framework.
+MODES: dict[str, tuple[str, ...]] = {
+    "reference": ("",),
+    "torch": ("eager",),
+    "tensorflow": ("eager", "function"),
+    "jax": ("jit",),
+}
+
+#: What is judged when nobody is named.
+DEFAULTS = ("torch:eager", "tensorflow:eager", "tensorflow:function", "jax:jit")
+
+EXEC = "exec:"
+
+
+class UnknownImplementationError(ValueError):
+    """A name that nothing answers to; the message says what is wrong and what to do."""
+
+
+class MissingImplementationError(ValueError):
+    """A known implementation whose framework is not installed here; the message says how to install it."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One known implementation: its name, and either the version that is installed or why it is missing."""
+
+    name: str
+    version: str | None
+    missing: str | None = None
+
+
+def names() -> list[str]:
+    """Name every known adapter with every mode."""
+    return [f"{adapter}:{mode}" if mode else adapter for adapter, modes in MODES.items() for mode in modes]
+
+
+def available() -> list[Listing]:
+    """List every known implementation, installed or not, without importing a framework."""
+    listings = []
+    for name in names():
+        missing = _missing(_adapter(name))
+        listings.append(Listing(name, None if missing else _version(_adapter(name)), missing))
+    return listings
+
+
+def check(name: str) -> None:
+    """Say early, without importing anything of the implementation's, what ``load`` or a start would fail on.
+
+    Raises UnknownImplementationError where nothing answers to the name, MissingImplementationError where its
+    framework is not installed. Whether a module holds the object, only ``load`` can say.
+    """
+    if name.startswith(EXEC):
+        program = command(name)[0]
+        if shutil.which(program) is None:
+            raise UnknownImplementationError(
+                f"{name!r} cannot be run: no command is called {program!r}; give its path, or mend the PATH"
+            )
+    elif _adapter(name) in MODES:
+        if name not in names():
+            modes = " or ".join(known for known in names() if _adapter(known) == _adapter(name))
+            raise UnknownImplementationError(f"{name!r} is not an implementation; say {modes}")
+        missing = _missing(_adapter(name))
+        if missing:
+            raise MissingImplementationError(missing)
+    else:
+        module, _, attribute = name.partition(":")
+        if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+            hint = _hint(
+                name, "say one that `gradparity implementations` lists, module:object or exec:COMMAND"
+            )
+            raise UnknownImplementationError(f"no implementation is called {name!r}; {hint}")
+        if not _importable(module.split(".")):
+            hint = _hint(name, "run gradparity from where it can be imported")
+            raise UnknownImplementationError(f"no module is called {module!r}; {hint}")
+
+
+def load(name: str) -> Implementation:
+    """Load an implementation into this process; call it in a worker only.
+
+    Raises what ``check`` raises, UnknownImplementationError also for ``exec:``, which is run and not loaded,
+    and for a module that lacks the object. Errors of the module's own import are let through.
+    """
+    if name.startswith(EXEC):
+        raise UnknownImplementationError(f"{name!r} is run and not loaded; run it with its own command")
+    check(name)
+    adapter, _, mode = name.partition(":")
+    if adapter in MODES:
+        loaded: Implementation = importlib.import_module(f".{adapter}", __package__).load(mode)
+        return loaded
+    # A console script's path begins with its own folder; users expect theirs.
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.insert(0, os.getcwd())
+    found: Implementation = importlib.import_module(".callable", __package__).load(name)
+    return found
+
+
+def command(name: str) -> list[str]:
+    """Give the command that starts a worker; raises UnknownImplementationError where ``exec:`` names none."""
+    if not name.startswith(EXEC):
+        return [sys.executable, "-m", f"{__package__}.serve", name]
+    try:
+        argv = shlex.split(name.removeprefix(EXEC))
+    except ValueError as error:
+        raise UnknownImplementationError(f"{name!r} cannot be run; the shell would say: {error}") from None
+    if not argv:
+        raise UnknownImplementationError(f"{name!r} cannot be run; give the command after the colon")
+    return argv
+
+
+def _adapter(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _hint(name: str, otherwise: str) -> str:
+    close = difflib.get_close_matches(name, names(), n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
+
+
+def _missing(adapter: str) -> str | None:
+    if adapter == "reference" or _importable([adapter]):
+        return None
+    return f"{adapter} is not installed; pip install 'gradparity[{adapter}]'"
+
+
+def _version(adapter: str) -> str:
+    if adapter == "reference":
+        return __version__
+    try:
+        return importlib.metadata.version(adapter)
+    except importlib.metadata.PackageNotFoundError:
+        return distribution_version(adapter)
+
+
+def distribution_version(module: str) -> str:
+    """Give the version of the distribution that a top-level module came with, or ``unknown``."""
+    # A module and its distribution may differ in name, as with tensorflow-cpu.
+    distributions = importlib.metadata.packages_distributions().get(module)
+    return importlib.metadata.version(distributions[0]) if distributions else "unknown"
+
+
+def _importable(parts: Sequence[str]) -> bool:
+    """Whether a module could be imported. importlib's own search would execute the packages above it."""
+    spec = _top(parts[0])
+    for end in range(2, len(parts) + 1):
+        if spec is None or spec.submodule_search_locations is None:
+            return False
+        spec = PathFinder.find_spec(".".join(parts[:end]), list(spec.submodule_search_locations))
+    return spec is not None
+
+
+def _top(module: str) -> ModuleSpec | None:
+    try:
+        found = importlib.util.find_spec(module)
+    except ValueError:  # loaded without a spec, as __main__ is
+        found = None
+    return found or PathFinder.find_spec(module, [os.getcwd()])

@@ -1,0 +1,80 @@
+"""The worker loop: cases in, answers out, until end of file.
+
+``python -m gradparity.adapters.serve NAME`` and ``gradparity serve NAME`` are both this.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import BinaryIO
+
+from ..reference.network import Case, MalformedError
+from .document import read_case, read_one, write_gradients, write_message
+from .implementation import Implementation, UnsupportedError
+from .registry import MissingImplementationError, UnknownImplementationError, load
+
+#: No case comes near this many bytes; a document that claims more is not a document.
+LONGEST_CASE = 2**30
+
+
+def serve(implementation: Implementation, source: BinaryIO, sink: BinaryIO) -> None:
+    """Answer every case document of ``source`` with one document on ``sink``, until end of file.
+
+    Whatever the implementation raises becomes an answer, and the loop goes on. Raises MalformedError where
+    the source holds something other than cases, BrokenPipeError where nobody reads the answers.
+    """
+    while (blob := read_one(source.read, LONGEST_CASE)) is not None:
+        sink.write(_answer(implementation, read_case(blob)))
+        sink.flush()
+
+
+def _answer(implementation: Implementation, case: Case) -> bytes:
+    about = {
+        "name": implementation.name,
+        "version": implementation.version,
+        "language": implementation.language,
+    }
+    try:
+        return write_gradients(case.id, implementation.gradients(case), about)
+    except UnsupportedError as reason:
+        return write_message("unsupported", case.id, _line(str(reason)), about)
+    except Exception as error:
+        traceback.print_exc()
+        sys.stderr.flush()  # before the answer, so that who reads the answer can read this too
+        return write_message("error", case.id, _line(f"{type(error).__name__}: {error}"), about)
+
+
+def _line(text: str) -> str:
+    """Make one line that UTF-8 can carry: Python's strings may hold lone surrogates, from file names."""
+    return " ".join(text.split()).encode(errors="replace").decode()
+
+
+def main(name: str) -> int:
+    """Serve the named implementation on this process's standard streams; return the exit status.
+
+    0 at the end of the cases, or when nobody reads the answers any more; 2, with one sentence on standard
+    error, where the name cannot be served or the input is no case.
+    """
+    # The protocol keeps its own copies of the standard streams. What the implementation prints, from Python
+    # or from C++, goes to standard error, and what it reads is empty: neither can corrupt the documents.
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    try:
+        serve(load(name), source, sink)
+    except (UnknownImplementationError, MissingImplementationError, MalformedError) as error:
+        print(f"gradparity serve: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(nothing, sink.fileno())  # or closing the sink would try once more and complain
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m gradparity.adapters.serve IMPLEMENTATION")
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,324 @@
+"""The parent's side of the wire: one child process an implementation, cases in, answers out, and it may die.
+
+The life of a connection, and what each step that fails makes of the case in front (the oldest that has no
+answer). Every one of these is an Answer with outcome ``failed``; none of them is an exception, and none stops
+the run:
+
+    start the command          no such command, not executable               -> "cannot be started: ..."
+    write the case             (a child that does not read is found out below, by time or by its end)
+    wait for the answer        time is up                                    -> "no answer within ..."
+                               end of file: exit, signal, closed output      -> "the process ended with ..."
+    read one document          first bytes are no length, header no JSON     -> "not a document: ..."
+                               more bytes than an answer can have            -> "the document claims ..."
+    match it to the case       it echoes another id: a stray or second answer -> "answered the case ..."
+    ------------------------------------------------------------------------------------------------------
+    take the document apart    not safetensors, other version, unjudged dtype -> the MalformedError's sentence
+    take the answer apart      a name, a shape, a dtype; a kind no answer has -> the MalformedError's sentence
+    read its kind              ``error``: the implementation raised          -> its own message
+
+Above the line the stream can no longer be trusted: the whole process group is killed, the case in front
+fails, and the cases behind it are sent again to a fresh process. Below the line only the answer is bad: the
+process stays. After FAILURES_IN_A_ROW deaths without a good answer between them, every remaining case fails
+at once.
+
+One thread a worker does everything that follows ``submit`` in one loop over poll(2). It writes only what the
+child's pipe takes, reads no more than the answer in front can need, and always drains standard error, so
+neither side can block the other and no child can fill the parent's memory. The child itself is child.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+from ..adapters.document import Document, read, read_one, write_case
+from ..adapters.registry import command
+from ..reference.network import Case, Gradients, MalformedError
+from .child import CHUNK, GRACE, TAIL, BrokenError, Child, printable
+
+#: Deaths in a row, with no good answer between, after which a worker is given up. One may be the case's fault
+#: and two a coincidence; each further one costs a start, which for a framework is seconds.
+FAILURES_IN_A_ROW = 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one case.
+
+    ``gradients`` is there where the outcome is ``gradients``. ``message`` says why otherwise: its first line
+    is the reason in one sentence; for ``failed``, the end of the child's standard error may follow it.
+    ``seconds`` is how long the worker had this case in front; the first of a process includes its start.
+    ``implementation`` is what the answer said of its author: name, version, language.
+    """
+
+    outcome: Literal["gradients", "unsupported", "failed"]
+    gradients: Gradients | None = None
+    message: str = ""
+    seconds: float = 0.0
+    implementation: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _ClosedError(Exception):
+    """The worker is being closed."""
+
+
+class Worker:
+    """One implementation in a child process, asked one case after another.
+
+    ``timeout`` is how many seconds a case may be in front; the first of a fresh process has ``startup`` more,
+    for its imports. At most ``window`` cases are without an answer at once: ``submit`` waits beyond that. Use
+    it as a context manager; leaving it leaves no process behind. Raises UnknownImplementationError at once
+    where the name gives no command.
+    """
+
+    def __init__(self, name: str, timeout: float, startup: float = 60.0, window: int = 64) -> None:
+        self.name = name
+        self._argv = command(name)
+        self._timeout, self._startup = timeout, startup
+        self._room = threading.BoundedSemaphore(window)
+        self._waiting: deque[tuple[Case, Future[Answer]]] = deque()
+        self._sent = 0  # how many of the waiting, from the front, this process was given
+        self._child: Child | None = None
+        self._pid: int | None = None
+        self._failures = 0
+        self._last_reason = ""
+        self._closing = False
+        self._lock = threading.Lock()  # between submit and the end: no case may slip in after the last
+        self._wake, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
+        os.set_blocking(self._wake, False)
+        self._thread = threading.Thread(target=self._supervise, name=f"worker {name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the child, or of the last there was; it leads its own process group."""
+        return self._pid
+
+    def submit(self, case: Case) -> Future[Answer]:
+        """Ask for a case; the futures resolve in order, always with an Answer.
+
+        Waits while ``window`` cases have none yet, so do not call it from a future's callback. Raises
+        RuntimeError after ``close``.
+        """
+        self._room.acquire()
+        with self._lock:
+            if self._closing:
+                self._room.release()
+                raise RuntimeError(f"the worker {self.name} is closed")
+            future: Future[Answer] = Future()
+            future.set_running_or_notify_cancel()  # it is on its way and cannot be cancelled
+            self._waiting.append((case, future))
+            self._notify()
+        return future
+
+    def close(self) -> None:
+        """End the child: at once where cases are unanswered (they fail), else it may first exit by itself."""
+        with self._lock:
+            if not self._closing:
+                self._closing = True
+                self._notify()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------- the supervising thread
+
+    def _supervise(self) -> None:
+        reason = "the worker was closed before it answered"
+        try:
+            while True:
+                if not self._waiting:
+                    self._poll(None)
+                    continue
+                began = time.monotonic()
+                answer = self._ask(self._waiting[0][0], began)
+                self._resolve(answer, time.monotonic() - began)
+        except _ClosedError:
+            pass
+        except BaseException as error:
+            reason = f"the worker's supervisor failed: {error!r}"
+            raise
+        finally:
+            if self._child is not None:
+                self._child.end(GRACE if not self._waiting else 0.0)
+            with self._lock:
+                self._closing = True
+                os.close(self._wake)
+                os.close(self._waker)
+            while self._waiting:
+                self._resolve(Answer("failed", message=reason), 0.0)
+
+    def _resolve(self, answer: Answer, seconds: float) -> None:
+        _, future = self._waiting.popleft()
+        self._sent = max(self._sent - 1, 0)
+        self._room.release()
+        future.set_result(replace(answer, seconds=seconds))
+
+    def _ask(self, case: Case, began: float) -> Answer:
+        """Get the answer to the case in front, whatever happens."""
+        if self._failures >= FAILURES_IN_A_ROW:
+            reason = f"given up after {self._failures} failures in a row: {self._last_reason}"
+            return Answer("failed", message=reason)
+        try:
+            child = self._child or self._start()
+            document = self._receive(child, case, began)
+            if isinstance(document, Document):
+                answer = _judge(document, case)
+            else:
+                answer = Answer("failed", message=_line(str(document)))
+        except BrokenError as broken:
+            self._failures += 1
+            self._last_reason = _line(str(broken))
+            return Answer("failed", message=self._last_reason + self._stop())
+        child.fresh = False
+        if answer.outcome == "failed":
+            child.drain()
+            return replace(answer, message=answer.message + child.last_words())
+        self._failures = 0
+        return answer
+
+    def _receive(self, child: Child, case: Case, began: float) -> Document | MalformedError:
+        """Read the document that answers the case, or why what came in its place cannot be taken apart."""
+        limit = self._timeout + (self._startup if child.fresh else 0.0)
+
+        def exactly(n: int) -> bytes:
+            while len(child.unread) < n:
+                if child.silent:
+                    raise BrokenError(child.ending())
+                if time.monotonic() >= began + limit:
+                    raise BrokenError(f"no answer within {limit:g} s{child.fragment()}")
+                self._poll(began + limit, reading=True)
+            taken = bytes(child.unread[:n])
+            del child.unread[:n]
+            return taken
+
+        try:
+            blob = read_one(exactly, longest_answer(case))
+        except MalformedError as error:
+            raise BrokenError(str(error)) from None
+        assert blob is not None  # the end of its output is an error above
+        try:
+            document = read(blob)
+        except MalformedError as error:
+            return error
+        if document.id != case.id:
+            raise BrokenError(f"answered the case {document.id!r} where {case.id!r} was asked")
+        return document
+
+    def _start(self) -> Child:
+        self._sent = 0
+        self._child = Child(self._argv)
+        self._pid = self._child.process.pid
+        return self._child
+
+    def _stop(self) -> str:
+        """End the child, if there is one, and give its last words."""
+        child, self._child, self._sent = self._child, None, 0
+        if child is None:
+            return ""
+        child.end(0.0)
+        return child.last_words()
+
+    def _poll(self, deadline: float | None, reading: bool = False) -> None:
+        """Sleep until something can be done or the deadline is over, and do it: wake, write, drain, read.
+
+        It leaves standard output alone where no answer is missing, so that a flood stays in its pipe.
+        """
+        child = self._child
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if child is not None:
+            self._feed(child)
+            if child.unsent and not child.deaf:
+                poll.register(child.stdin, select.POLLOUT)
+            if reading and not child.silent:
+                poll.register(child.stdout, select.POLLIN)
+            if not child.mute:
+                poll.register(child.stderr, select.POLLIN)
+        # At most an hour at once: poll counts milliseconds in an int.
+        wait = None if deadline is None else min(max(deadline - time.monotonic(), 0.0), 3600.0) * 1000 + 1
+        ready = {descriptor for descriptor, _ in poll.poll(wait)}
+        if self._wake in ready:
+            os.read(self._wake, CHUNK)
+        if self._closing:
+            raise _ClosedError
+        if child is None:
+            return
+        if child.stderr in ready:
+            child.read_stderr()
+        if child.stdin in ready:
+            child.write()
+        if child.stdout in ready:
+            child.read_stdout()
+
+    def _feed(self, child: Child) -> None:
+        """Keep a pipe's worth of documents ready, so that one write carries many small ones.
+
+        Each call into the kernel gives the interpreter's lock away, and a parent that is busy computing may
+        be slow to give it back.
+        """
+        while len(child.unsent) < CHUNK and self._sent < len(self._waiting):
+            child.unsent += write_case(self._waiting[self._sent][0])
+            self._sent += 1
+
+    def _notify(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
+            os.write(self._waker, b"\0")
+
+
+def longest_answer(case: Case) -> int:
+    """How many bytes of arrays an answer to the case may claim.
+
+    Four times what a full answer has (dW, db, δ, z, a and the cost), so that a wrong dtype or a few arrays
+    too many are read and named, and a mebibyte for small cases.
+    """
+    widths = case.architecture.widths
+    layers = zip(widths[1:], widths[:-1], strict=True)
+    components = 1 + sum(n * (before + 1 + 3 * case.batch) for n, before in layers)
+    return 4 * components * case.dtype.itemsize + 2**20
+
+
+def _line(text: str) -> str:
+    """Make one printable line of bounded length."""
+    return printable(" ".join(text.split()))[:TAIL]
+
+
+def _judge(document: Document, case: Case) -> Answer:
+    """Make an Answer of a document that echoes the case's id."""
+    try:
+        implementation = _implementation(document)
+        if document.kind == "gradients":
+            gradients = Gradients.from_tensors(document.tensors, case)
+            return Answer("gradients", gradients, implementation=implementation)
+    except MalformedError as error:
+        return Answer("failed", message=_line(str(error)))
+    message = _line(document.metadata.get("message", "")) or "gave no reason"
+    if document.kind == "unsupported":
+        return Answer("unsupported", message=message, implementation=implementation)
+    if document.kind == "error":
+        return Answer("failed", message=message, implementation=implementation)
+    return Answer("failed", message=_line(f"answered with a document of kind {document.kind!r}"))
+
+
+def _implementation(document: Document) -> Mapping[str, Any]:
+    try:
+        given = json.loads(document.metadata.get("implementation", "{}"))
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise MalformedError("what the answer says of its implementation is no JSON object")
+    return given

@@ -1,0 +1,424 @@
+"""The activations: each with its value, its derivative, its kinks, and the formulas that may compute them.
+
+σ acts elementwise, but for softmax and log_softmax, which couple the neurons of a layer. In every list the
+first formula is the reference's own; the others are what sane implementations use instead, and are there
+because they round differently. Formulas are written in elementary.py's functions, for any kind of number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .elementary import constant, erf, exp, expm1, log1p, sigmoid, tanh
+from .network import ALPHA, Array, Layer
+from .scalar import Piece, Scalar, smooth
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """An activation that acts on each neuron by itself."""
+
+    scalar: Scalar
+    #: How much a factor of σ′ that underflowed is multiplied by afterwards, as a function of abs(z).
+    amplification: Callable[[Array], Array] = lambda size: np.full_like(size, 2.0)
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """The weighted inputs at which σ′ may jump."""
+        return self.scalar.kinks
+
+    def value(self, z: Any) -> Any:
+        """σ(z)."""
+        return self.scalar.value(z)
+
+    def vjp(self, upstream: Any, z: Any) -> Any:
+        """Multiply by the derivative: upstream ⊙ σ′(z)."""
+        result = upstream * self.scalar.slope(z)
+        return result if isinstance(z, np.ndarray) else result.underflowing(self.amplification(z.size))
+
+
+@dataclass(frozen=True)
+class Coupled:
+    """An activation whose every output depends on all of the layer's weighted inputs; it has no kinks."""
+
+    value: Callable[[Any], Any]
+    #: (upstream, z) -> upstream times the Jacobian ∂a/∂z.
+    vjp: Callable[[Any, Any], Any]
+    kinks: tuple[float, ...] = ()
+
+
+Activation = Elementwise | Coupled
+
+
+def _zero(z: Any) -> Any:
+    return constant(0, z)
+
+
+def _one(z: Any) -> Any:
+    return constant(1, z)
+
+
+def _itself(z: Any) -> Any:
+    return z
+
+
+def _linear(slope: float, lo: float = -np.inf, hi: float = np.inf) -> Piece:
+    return Piece([lambda z: slope * z], [lambda z: constant(slope, z)], _zero, lo, hi)
+
+
+def _flat(value: float, lo: float = -np.inf, hi: float = np.inf) -> Piece:
+    return Piece([lambda z: constant(value, z)], [_zero], _zero, lo, hi)
+
+
+def _line(lo: float = -np.inf, hi: float = np.inf) -> Piece:
+    return Piece([_itself], [_one], _zero, lo, hi)
+
+
+def _identity() -> Elementwise:
+    return Elementwise(Scalar((_line(),)))
+
+
+def _sigmoid() -> Elementwise:
+    def curvature(z: Any) -> Any:
+        a = sigmoid(z)
+        return a * (1 - a) * (1 - 2 * a)
+
+    return Elementwise(
+        smooth([sigmoid], [lambda z: sigmoid(z) * sigmoid(-z), lambda z: sigmoid(z) * (1 - sigmoid(z))], curvature)
+    )
+
+
+def _tanh() -> Elementwise:
+    def slope(z: Any) -> Any:
+        a = tanh(z)
+        return 1 - a * a
+
+    def slope_factored(z: Any) -> Any:
+        a = tanh(z)
+        return (1 - a) * (1 + a)
+
+    return Elementwise(smooth([tanh], [slope, slope_factored], lambda z: -2 * tanh(z) * slope(z)))
+
+
+def _relu() -> Elementwise:
+    return Elementwise(Scalar((_flat(0, hi=0), _line(lo=0))))
+
+
+def _relu6() -> Elementwise:
+    return Elementwise(Scalar((_flat(0, hi=0), _line(0, 6), _flat(6, lo=6))))
+
+
+def _leaky_relu(alpha: float) -> Elementwise:
+    return Elementwise(Scalar((_linear(alpha, hi=0), _line(lo=0))))
+
+
+def _elu(alpha: float) -> Elementwise:
+    negative = Piece(
+        [lambda z: alpha * expm1(z)],
+        [lambda z: alpha * exp(z), lambda z: alpha * expm1(z) + alpha],
+        lambda z: alpha * exp(z),
+        hi=0,
+    )
+    return Elementwise(Scalar((negative, _line(lo=0))))
+
+
+def _celu(alpha: float) -> Elementwise:
+    def through_reciprocal(z: Any) -> Any:
+        return (constant(1, z) / alpha) * z
+
+    negative = Piece(
+        [lambda z: alpha * expm1(z / alpha), lambda z: alpha * expm1(through_reciprocal(z))],
+        [
+            lambda z: exp(z / alpha),
+            lambda z: exp(through_reciprocal(z)),
+            lambda z: expm1(z / alpha) + 1,
+            # Automatic differentiation multiplies by alpha and by its reciprocal.
+            lambda z: (alpha * expm1(through_reciprocal(z)) + alpha) * (constant(1, z) / alpha),
+        ],
+        lambda z: exp(z / alpha) / alpha,
+        hi=0,
+    )
+    return Elementwise(Scalar((negative, _line(lo=0))))
+
+
+#: Klambauer and others, Self-Normalizing Neural Networks, 2017.
+_SELU_SCALE = "1.0507009873554804934193349852946"
+_SELU_SCALE_ALPHA = "1.7580993408473768599402175208123"
+
+
+def _selu() -> Elementwise:
+    def scale(z: Any) -> Any:
+        return constant(_SELU_SCALE, z)
+
+    def scale_alpha(z: Any) -> Any:
+        return constant(_SELU_SCALE_ALPHA, z)
+
+    def alpha_rounded(z: Any) -> Any:
+        return scale(z) * constant("1.6732632423543772848170429916717", z)
+
+    negative = Piece(
+        [lambda z: scale_alpha(z) * expm1(z), lambda z: alpha_rounded(z) * expm1(z)],
+        [
+            lambda z: scale_alpha(z) * exp(z),
+            lambda z: alpha_rounded(z) * exp(z),
+            lambda z: alpha_rounded(z) * expm1(z) + alpha_rounded(z),
+        ],
+        lambda z: scale_alpha(z) * exp(z),
+        hi=0,
+    )
+    positive = Piece([lambda z: scale(z) * z], [scale], _zero, lo=0)
+    return Elementwise(Scalar((negative, positive)))
+
+
+def _normal_density(z: Any) -> Any:
+    return constant("0.39894228040143267793994605993438187", z) * exp(-0.5 * (z * z))
+
+
+def _normal_distribution(z: Any) -> Any:
+    return 0.5 * (1 + erf(z * constant("0.70710678118654752440084436210484904", z)))
+
+
+def _gelu() -> Elementwise:
+    def curvature(z: Any) -> Any:
+        return _normal_density(z) * (2 - z * z)
+
+    return Elementwise(
+        smooth(
+            [lambda z: z * _normal_distribution(z)],
+            [lambda z: _normal_distribution(z) + z * _normal_density(z)],
+            curvature,
+        ),
+        lambda size: 2 + size,
+    )
+
+
+def _gelu_tanh() -> Elementwise:
+    """Hendrycks and Gimpel's approximation, z/2 (1 + tanh(sqrt(2/π) (z + 0.044715 z³)))."""
+
+    def inner(z: Any) -> Any:
+        return constant("0.79788456080286535587989211986876373", z) * (z + constant("0.044715", z) * (z * z * z))
+
+    def inner_slope(z: Any) -> Any:
+        return constant("0.79788456080286535587989211986876373", z) * (1 + constant("0.134145", z) * (z * z))
+
+    def inner_curvature(z: Any) -> Any:
+        return constant("0.79788456080286535587989211986876373", z) * (constant("0.26829", z) * z)
+
+    def slope(z: Any) -> Any:
+        t = tanh(inner(z))
+        return 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * inner_slope(z)
+
+    def slope_factored(z: Any) -> Any:
+        t = tanh(inner(z))
+        return 0.5 * (1 + t) + 0.5 * z * ((1 - t) * (1 + t)) * inner_slope(z)
+
+    def curvature(z: Any) -> Any:
+        t, d = tanh(inner(z)), inner_slope(z)
+        return (1 - t * t) * (d + 0.5 * z * inner_curvature(z) - z * t * d * d)
+
+    return Elementwise(
+        smooth([lambda z: 0.5 * z * (1 + tanh(inner(z)))], [slope, slope_factored], curvature),
+        lambda size: (1 + size) * (2 + size**2),
+    )
+
+
+def _silu() -> Elementwise:
+    def slope(z: Any) -> Any:
+        a = sigmoid(z)
+        return a * (1 + z * (1 - a))
+
+    def slope_expanded(z: Any) -> Any:
+        a = sigmoid(z)
+        return a + z * a * (1 - a)
+
+    def curvature(z: Any) -> Any:
+        a = sigmoid(z)
+        return a * (1 - a) * (2 + z * (1 - 2 * a))
+
+    return Elementwise(
+        smooth([lambda z: z * sigmoid(z)], [slope, slope_expanded], curvature), lambda size: 2 + size
+    )
+
+
+def _softplus_below(z: Any) -> Any:
+    return log1p(exp(z))
+
+
+def _softplus_above(z: Any) -> Any:
+    return z + log1p(exp(-z))
+
+
+def _mish() -> Elementwise:
+    def piece(softplus: Callable[[Any], Any], lo: float, hi: float) -> Piece:
+        def slope(z: Any) -> Any:
+            t = tanh(softplus(z))
+            return t + z * (1 - t * t) * sigmoid(z)
+
+        def slope_factored(z: Any) -> Any:
+            t = tanh(softplus(z))
+            return t + z * ((1 - t) * (1 + t)) * sigmoid(z)
+
+        def curvature(z: Any) -> Any:
+            t, s = tanh(softplus(z)), sigmoid(z)
+            return (1 - t * t) * s * (2 + z * (1 - s) - 2 * z * t * s)
+
+        return Piece([lambda z: z * tanh(softplus(z))], [slope, slope_factored], curvature, lo, hi)
+
+    pieces = (piece(_softplus_below, -np.inf, 0), piece(_softplus_above, 0, np.inf))
+    return Elementwise(Scalar(pieces), lambda size: 2 + size)
+
+
+def _softplus() -> Elementwise:
+    def curvature(z: Any) -> Any:
+        return sigmoid(z) * sigmoid(-z)
+
+    below = Piece([_softplus_below], [sigmoid, lambda z: exp(z - _softplus_below(z))], curvature, hi=0)
+    above = Piece(
+        [_softplus_above, _softplus_below],
+        [sigmoid, lambda z: exp(z - _softplus_above(z)), lambda z: exp(z - _softplus_below(z))],
+        curvature,
+        lo=0,
+        below=80,  # beyond it e^z overflows in float32, and every implementation turns to another form
+    )
+    return Elementwise(Scalar((below, above)))
+
+
+def _log_sigmoid() -> Elementwise:
+    def curvature(z: Any) -> Any:
+        return -sigmoid(z) * sigmoid(-z)
+
+    below = Piece(
+        [lambda z: z - log1p(exp(z)), lambda z: -_softplus_below(-z)],
+        [lambda z: sigmoid(-z), lambda z: 1 - sigmoid(z), lambda z: exp(-z - _softplus_above(-z))],
+        curvature,
+        hi=0,
+    )
+    above = Piece(
+        [lambda z: -log1p(exp(-z))],
+        [lambda z: sigmoid(-z), lambda z: 1 - sigmoid(z), lambda z: exp(-z - _softplus_below(-z))],
+        curvature,
+        lo=0,
+    )
+    return Elementwise(Scalar((below, above)))
+
+
+def _softsign() -> Elementwise:
+    def piece(sign: int, lo: float, hi: float) -> Piece:
+        def below(z: Any) -> Any:
+            return 1 + sign * z  # 1 + abs(z)
+
+        return Piece(
+            [lambda z: z / below(z)],
+            [
+                lambda z: 1 / (below(z) * below(z)),
+                lambda z: (1 / below(z)) * (1 / below(z)),
+                # The quotient rule, as automatic differentiation has it: cancels for large abs(z).
+                lambda z: 1 / below(z) - (sign * z) / (below(z) * below(z)),
+                lambda z: 1 / below(z) - (z / below(z)) * (sign / below(z)),
+            ],
+            lambda z: -2 * sign / (below(z) * below(z) * below(z)),
+            lo,
+            hi,
+        )
+
+    return Elementwise(Scalar((piece(-1, -np.inf, 0), piece(1, 0, np.inf))))
+
+
+def _hardtanh() -> Elementwise:
+    return Elementwise(Scalar((_flat(-1, hi=-1), _line(-1, 1), _flat(1, lo=1))))
+
+
+_SIXTH = "0.16666666666666666666666666666666666667"
+
+
+def _hardsigmoid() -> Elementwise:
+    ramp = Piece(
+        [lambda z: z / 6 + 0.5, lambda z: (z + 3) / 6, lambda z: z * constant(_SIXTH, z) + 0.5,
+         lambda z: (z + 3) * constant(_SIXTH, z)],
+        [lambda z: constant(1, z) / 6, lambda z: constant(_SIXTH, z)],
+        _zero,
+        -3,
+        3,
+    )  # fmt: skip
+    return Elementwise(Scalar((_flat(0, hi=-3), ramp, _flat(1, lo=3))))
+
+
+def _hardswish() -> Elementwise:
+    bend = Piece(
+        [lambda z: z * (z + 3) / 6, lambda z: z * (z / 6 + 0.5), lambda z: z * ((z + 3) * constant(_SIXTH, z))],
+        [lambda z: z / 3 + 0.5, lambda z: (2 * z + 3) / 6, lambda z: (z + 3) / 6 + z / 6,
+         lambda z: (z + 3) * constant(_SIXTH, z) + z * constant(_SIXTH, z)],
+        lambda z: constant(1, z) / 3,
+        -3,
+        3,
+    )  # fmt: skip
+    return Elementwise(Scalar((_flat(0, hi=-3), bend, _line(lo=3))), lambda size: 2 + size)
+
+
+def softmax(z: Any) -> Any:
+    """e^(z_i) / Σ_j e^(z_j) over a layer; the maximum is taken off first, so that nothing overflows."""
+    if not isinstance(z, np.ndarray):
+        return z.softmax()
+    shifted = exp(z - _largest(z))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def log_softmax(z: Any) -> Any:
+    """z_i - log Σ_j e^(z_j) over a layer."""
+    if not isinstance(z, np.ndarray):
+        return z.log_softmax()
+    shifted = z - _largest(z)
+    return shifted - np.log(exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _largest(z: Array) -> Array:
+    # Any shift is exact in arbitrary precision, where comparing overlapping balls would not be.
+    return np.zeros_like(z[..., :1]) if z.dtype == object else z.max(axis=-1, keepdims=True)
+
+
+def _softmax_vjp(upstream: Any, z: Any) -> Any:
+    """s ⊙ (g - Σ_j g_j s_j), which is the Jacobian diag(s) - s sᵀ applied to g."""
+    s = softmax(z)
+    weighted = (upstream * s).sum(axis=-1, keepdims=True)
+    return s * (upstream - weighted)
+
+
+def _log_softmax_vjp(upstream: Any, z: Any) -> Any:
+    """g - softmax(z) Σ_j g_j."""
+    return upstream - softmax(z) * upstream.sum(axis=-1, keepdims=True)
+
+
+_PLAIN: dict[str, Callable[[], Activation]] = {
+    "identity": _identity,
+    "sigmoid": _sigmoid,
+    "tanh": _tanh,
+    "relu": _relu,
+    "relu6": _relu6,
+    "selu": _selu,
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "silu": _silu,
+    "mish": _mish,
+    "softplus": _softplus,
+    "softsign": _softsign,
+    "hardtanh": _hardtanh,
+    "hardsigmoid": _hardsigmoid,
+    "hardswish": _hardswish,
+    "log_sigmoid": _log_sigmoid,
+    "softmax": lambda: Coupled(softmax, _softmax_vjp),
+    "log_softmax": lambda: Coupled(log_softmax, _log_softmax_vjp),
+}
+_WITH_ALPHA: dict[str, Callable[[float], Activation]] = {"leaky_relu": _leaky_relu, "elu": _elu, "celu": _celu}
+
+
+@cache
+def activation(layer: Layer) -> Activation:
+    """Give the activation σ of a layer."""
+    if layer.activation in _WITH_ALPHA:
+        return _WITH_ALPHA[layer.activation](ALPHA[layer.activation] if layer.alpha is None else layer.alpha)
+    return _PLAIN[layer.activation]()

@@ -1,0 +1,210 @@
+"""Balls: arrays of midpoints, each with a radius that holds every result a correct implementation may give.
+
+A Ball behaves as an array does, so that backprop.py runs on it unchanged. Midpoints are computed in better
+arithmetic than the case's (rounding/model.py); radii in float64, where every term is positive, so that their
+own relative error stays far below the 2^-20 by which the enclosure inflates them in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..network import Array
+from .model import REDUCTION_ROUNDINGS, K, Model, finite_or_infinite
+from .spans import Span
+
+if TYPE_CHECKING:
+    from ..scalar import Piece, Scalar
+
+
+class Ball:
+    """mid ± rad, elementwise, in a model of rounding.
+
+    ``terms`` counts the terms of a sum that is still open: a matrix product's n, to which a bias may be added
+    at any place, so that the bias may pass through every rounding of the sum.
+    """
+
+    __array_ufunc__ = None  # so that ndarray @ Ball asks the Ball
+
+    def __init__(self, model: Model, mid: Array, rad: Array, terms: int = 1) -> None:
+        self.model, self.mid, self.terms = model, mid, terms
+        # An implementation whose result may overflow is outside the model: nothing is known of it.
+        outside = ~(np.abs(mid) + rad <= model.largest)
+        self.rad = np.where(outside, np.inf, rad) if outside.any() else rad
+
+    @classmethod
+    def exact(cls, model: Model, array: Array) -> Ball:
+        """An array that everybody is given, and knows without error."""
+        return cls(model, array.astype(model.midpoint), np.zeros(array.shape))
+
+    def _exact(self, array: Any) -> Ball:
+        return array if isinstance(array, Ball) else Ball.exact(self.model, np.asarray(array))
+
+    @property
+    def size(self) -> Array:
+        """The largest absolute value (float64)."""
+        return np.abs(self.mid).astype(np.float64) + self.rad
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of mid and of rad."""
+        return self.mid.shape
+
+    @property
+    def T(self) -> Ball:
+        """The transpose."""
+        return Ball(self.model, self.mid.T, self.rad.T)
+
+    def _rounded(self, mid: Array, carried: Array, units: float = 1.0) -> Ball:
+        size = np.abs(mid).astype(np.float64) + carried
+        return Ball(self.model, mid, finite_or_infinite(carried + units * self.model.unit * size + self.model.eta))
+
+    def __neg__(self) -> Ball:
+        return Ball(self.model, -self.mid, self.rad)
+
+    def __add__(self, other: Any) -> Ball:
+        o = self._exact(other)
+        mid = self.mid + o.mid
+        carried = self.rad + o.rad
+        if self.terms > 1:  # the open sum has allowed for one more rounding of its own terms
+            own = self.model.gamma(self.terms + 1) * o.size + self.model.eta
+            return Ball(self.model, mid, finite_or_infinite(carried + own))
+        return self._rounded(mid, carried)
+
+    def __sub__(self, other: Any) -> Ball:
+        return self + -self._exact(other)
+
+    def __rsub__(self, other: Any) -> Ball:
+        return self._exact(other) - self
+
+    def __mul__(self, other: Any) -> Ball:
+        o = self._exact(other)
+        size, other_size = (np.abs(ball.mid).astype(np.float64) for ball in (self, o))
+        return self._rounded(self.mid * o.mid, size * o.rad + other_size * self.rad + self.rad * o.rad)
+
+    def __rmul__(self, other: Any) -> Ball:
+        return self._exact(other) * self
+
+    def __matmul__(self, other: Any) -> Ball:
+        o, n = self._exact(other), self.shape[-1]
+        size, other_size = (np.abs(ball.mid).astype(np.float64) for ball in (self, o))
+        carried = size @ o.rad + self.rad @ (other_size + o.rad)
+        own = self.model.gamma(n + 1) * (self.size @ o.size) + n * self.model.eta
+        return Ball(self.model, self.mid @ o.mid, finite_or_infinite(carried + own), terms=n)
+
+    def __rmatmul__(self, other: Any) -> Ball:
+        return self._exact(other) @ self
+
+    def sum(self, axis: int | None = None, keepdims: bool = False) -> Ball:
+        """Sum in any order."""
+        n = self.mid.size if axis is None else self.shape[axis]
+        rad = self.rad.sum(axis=axis, keepdims=keepdims)
+        own = self.model.gamma(n) * self.size.sum(axis=axis, keepdims=keepdims) + n * self.model.eta
+        return Ball(self.model, self.mid.sum(axis=axis, keepdims=keepdims), finite_or_infinite(np.asarray(rad + own)))
+
+    def divided(self, m: int) -> Ball:
+        """Divide by the batch size, wherever in the computation and however an implementation does it."""
+        return self._rounded(self.mid / m, self.rad / m, REDUCTION_ROUNDINGS)
+
+    def underflowing(self, amplification: Array) -> Ball:
+        """Allow a factor of this product to have underflowed before it was multiplied by ``amplification``."""
+        return Ball(self.model, self.mid, self.rad + self.model.eta * amplification)
+
+    def apply(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
+        """Evaluate a scalar function's derivative of that order over every value in the ball.
+
+        Each piece that the ball meets gives mid ± (how far the exact value moves within the ball) ± (the
+        largest rounding error of any formula, anywhere in the ball). At a kink the pieces' hull is taken.
+        """
+        with np.errstate(all="ignore"):
+            lo, hi = (np.asarray(self.mid - self.rad, np.float64), np.asarray(self.mid + self.rad, np.float64))
+            found = [self._on(piece, order, exact, lo, hi) for piece in function.pieces]
+            low, high, mid, rad = found[0][1:]
+            met = found[0][0]
+            several = np.zeros(self.shape, bool)
+            for here, piece_low, piece_high, piece_mid, piece_rad in found[1:]:
+                both = met & here
+                several |= both
+                low = np.where(both, np.minimum(low, piece_low), np.where(here, piece_low, low))
+                high = np.where(both, np.maximum(high, piece_high), np.where(here, piece_high, high))
+                mid = np.where(here & ~met, piece_mid, mid)
+                rad = np.where(here & ~met, piece_rad, rad)
+                met = met | here
+            mid = np.where(several, (low + high) / 2, mid)
+            rad = np.where(several, np.asarray((high - low) / 2, np.float64), rad)
+            lost = ~met | ~np.isfinite(mid) | ~np.isfinite(rad)
+            return Ball(self.model, np.where(lost, 0, mid), np.where(lost, np.inf, rad))
+
+    def _on(
+        self, piece: Piece, order: int, exact: Sequence[Ball], lo: Array, hi: Array
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """Evaluate on one piece: where the ball meets it, and there low, high, mid and rad."""
+        # Implementations find a kink at k by comparing a rounded quantity (z/6 + 1/2, say) with a rounded one.
+        slack = 4 * self.model.unit
+        starts = piece.lo - slack * abs(piece.lo) if np.isfinite(piece.lo) else piece.lo
+        ends = piece.hi + slack * abs(piece.hi) if np.isfinite(piece.hi) else piece.hi
+        met = ~((hi < starts) | (lo > ends))  # a NaN meets everything, and makes the result unknown
+        if not met.any():
+            nothing = np.zeros(self.shape)
+            return met, nothing, nothing, np.zeros(self.shape, self.model.midpoint), nothing
+        lo, hi = np.clip(lo, piece.lo, piece.hi), np.clip(hi, piece.lo, piece.hi)
+        centre = np.clip(self.mid, piece.lo, piece.hi)
+        half = np.asarray(np.maximum(hi - centre, centre - lo), np.float64)
+
+        span = Span(self.model, lo, hi)
+        known = [Span(self.model, *(ball.mid.astype(np.float64),) * 2) for ball in exact]
+        computed = [formula(span, *known) for formula in piece.formulas(order)]
+        moving = [np.asarray(formula(span, *known).size) for formula in piece.formulas(order + 1)]
+        # Any formula's slope bounds the function's; where one overflows, another may still serve.
+        steepest = finite_or_infinite(np.fmin.reduce(moving)) * half
+        steepest = np.where(half == 0, 0.0, steepest)
+        err = computed[0].err
+        for other in computed[1:]:
+            err = np.where(hi <= piece.below, np.maximum(err, other.err), err)
+
+        mid = piece.formulas(order)[0](centre, *(ball.mid for ball in exact))
+        reach = np.maximum(computed[0].hi - mid, mid - computed[0].lo) + computed[0].err
+        rad = finite_or_infinite(np.asarray(np.fmin(steepest, reach), np.float64) + err)
+        return met, mid - rad, mid + rad, mid, rad
+
+    def softmax(self) -> Ball:
+        """e^(z_i) / Σ e^(z_j) along the last axis, computed by any of the usual formulas.
+
+        t_i bounds the relative perturbation of e^(z_i) up to a common factor: its input's radius, the
+        rounding of z_i minus the maximum and of that minus the logarithm of the sum (the form through
+        log_softmax), and exp's own error. Then abs(Δs_i) <= s_i (e^(t_i) Σ s_j e^(t_j) - 1), and the sum and
+        the division add gamma_(n+2).
+        """
+        s, log_s, t, n = self._exponents()
+        swollen = (s * np.exp(t)).sum(axis=-1, keepdims=True)
+        moved = s * (np.expm1(t) * swollen + (s * np.expm1(t)).sum(axis=-1, keepdims=True))
+        rad = moved + self.model.gamma(n + 2) * (s + moved) + 2 * self.model.eta
+        return Ball(self.model, np.exp(log_s), finite_or_infinite(np.minimum(rad, 1 + self.model.gamma(n + 2))))
+
+    def log_softmax(self) -> Ball:
+        """z_i - log Σ e^(z_j) along the last axis."""
+        s, log_s, t, n = self._exponents()
+        size = np.abs(log_s).astype(np.float64)
+        summed = np.log((s * np.exp(t)).sum(axis=-1, keepdims=True)) + self.model.gamma(n + 2)
+        return Ball(self.model, log_s, finite_or_infinite(t + summed + 2 * self.model.unit * size + 2 * self.model.eta))
+
+    def _exponents(self) -> tuple[Array, Array, Array, int]:
+        """Give softmax (float64), log_softmax (midpoints), t of ``softmax`` above, and n."""
+        u = self.model.unit
+        shifted = self.mid - self.mid.max(axis=-1, keepdims=True)
+        log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        log_s = shifted - log_sum
+        away, logarithm = np.abs(shifted).astype(np.float64), np.asarray(log_sum, np.float64)
+        # The maximum is over rounded inputs, so the shift may differ from ours by the largest radius.
+        away = away + self.rad + self.rad.max(axis=-1, keepdims=True)
+        t = self.rad + u * (2 * away + (K["log"] + 1) * logarithm + K["exp"]) + 2 * self.model.eta
+        return np.asarray(np.exp(log_s), np.float64), log_s, t, self.shape[-1]
+
+    def xlogx(self) -> Ball:
+        """x log x for exact x, 0 at 0."""
+        with np.errstate(all="ignore"):
+            mid = np.where(self.mid > 0, self.mid * np.log(self.mid), 0)
+        return self._rounded(mid, self.rad * 0, K["log"] + 1)

@@ -1,0 +1,93 @@
+"""A scalar function as the suite knows it: pieces between kinks, and in each the formulas that may compute it.
+
+Its derivative of order 0 (the value), 1 (the slope) or 2 (the curvature, for bounds only) is asked for
+elementwise. Order 0 and 1 list every formula that a sane implementation may use, the reference's own first:
+they agree in exact arithmetic and differ in rounding, and a bound has to hold for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .network import Array
+
+#: Takes the argument, then any exact arrays the function also depends on (a cost's targets).
+Formula = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One smooth piece: what holds for lo <= z <= hi.
+
+    ``below`` bounds the z at which the formulas after the first are used, where they would overflow beyond it.
+    """
+
+    value: Sequence[Formula]
+    slope: Sequence[Formula]
+    curvature: Formula
+    lo: float = -math.inf
+    hi: float = math.inf
+    below: float = math.inf
+
+    def formulas(self, order: int) -> Sequence[Formula]:
+        """Give the formulas of a derivative of order 0, 1 or 2."""
+        return (self.value, self.slope, (self.curvature,))[order]
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A continuous function made of adjoining pieces; ``kinks`` are the ends where pieces meet.
+
+    At a kink every value between the one-sided slopes is right (the Clarke subdifferential); on plain floats
+    the reference takes the slope from the left.
+    """
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """Where two pieces meet."""
+        return tuple(piece.lo for piece in self.pieces[1:])
+
+    def value(self, z: Any, *exact: Array) -> Any:
+        """f(z), elementwise."""
+        return self._derivative(0, z, exact)
+
+    def slope(self, z: Any, *exact: Array) -> Any:
+        """f′(z), elementwise."""
+        return self._derivative(1, z, exact)
+
+    def _derivative(self, order: int, z: Any, exact: Sequence[Array]) -> Any:
+        if not isinstance(z, np.ndarray):
+            return z.apply(self, order, exact)
+        if z.dtype == object:
+            return self._in_exact_arithmetic(order, z, exact)
+        with np.errstate(all="ignore"):  # the branch that is not taken may overflow
+            result = self.pieces[0].formulas(order)[0](z, *exact)
+            for piece in self.pieces[1:]:
+                result = np.where(z > piece.lo, piece.formulas(order)[0](z, *exact), result)
+        return result
+
+    def _in_exact_arithmetic(self, order: int, z: Array, exact: Sequence[Array]) -> Array:
+        """Evaluate arb by arb, each in the pieces it touches: at a kink, the union of what they say."""
+        result = np.empty_like(z)
+        for index in np.ndindex(z.shape):
+            here = np.array([z[index]], dtype=object)
+            given = [np.array([array[index]], dtype=object) for array in exact]
+            found = None
+            for piece in self.pieces:
+                if not (here[0] < piece.lo or here[0] > piece.hi):
+                    value = piece.formulas(order)[0](here, *given)[0]
+                    found = value if found is None else found.union(value)
+            result[index] = found
+        return result
+
+
+def smooth(value: Sequence[Formula], slope: Sequence[Formula], curvature: Formula) -> Scalar:
+    """Make a function of one piece."""
+    return Scalar((Piece(value, slope, curvature),))
