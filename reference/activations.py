@@ -245,6 +245,10 @@ def _silu() -> Elementwise:
     )
 
 
+#: e^80 is finite in float32 (and 0.06 of its largest number); e^88.8 is not.
+_BEFORE_OVERFLOW = 80.0
+
+
 def _softplus_below(z: Any) -> Any:
     return log1p(exp(z))
 
@@ -283,7 +287,7 @@ def _softplus() -> Elementwise:
         [sigmoid, lambda z: exp(z - _softplus_above(z)), lambda z: exp(z - _softplus_below(z))],
         curvature,
         lo=0,
-        below=80,  # beyond it e^z overflows in float32, and every implementation turns to another form
+        within=_BEFORE_OVERFLOW,
     )
     return Elementwise(Scalar((below, above)))
 
@@ -297,6 +301,7 @@ def _log_sigmoid() -> Elementwise:
         [lambda z: sigmoid(-z), lambda z: 1 - sigmoid(z), lambda z: exp(-z - _softplus_above(-z))],
         curvature,
         hi=0,
+        within=_BEFORE_OVERFLOW,
     )
     above = Piece(
         [lambda z: -log1p(exp(-z))],

@@ -23,10 +23,16 @@ INFLATION = 1 + 2.0**-20
 
 @dataclass(frozen=True)
 class Interval:
-    """mid ± rad for an array; ``rad`` is infinite where nothing is known."""
+    """mid ± rad for an array; ``rad`` is infinite where nothing is known.
+
+    ``size`` is the array's natural size: what its largest component would be about if no neuron were saturated
+    or dead and signs were random. An interval much wider than that says nothing. ``kinked``: it holds a kink's hull.
+    """
 
     mid: Array
     rad: Array
+    size: float
+    kinked: bool
 
 
 def enclose(case: Case) -> dict[str, Interval]:
@@ -42,7 +48,36 @@ def enclose(case: Case) -> dict[str, Interval]:
     )
     with np.errstate(all="ignore"):
         answer = backprop(case.architecture, parameters, given(case.x), given(case.y))
-    return {name: Interval(ball.mid, ball.rad * INFLATION) for name, ball in answer.tensors().items()}
+    sizes = _natural_sizes(case, answer)
+    return {
+        name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked) for name, ball in answer.tensors().items()
+    }
+
+
+def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
+    """Carry root-sum-squares back through the layers with every σ′ replaced by 1."""
+    m = case.batch if case.architecture.reduction == "mean" else 1
+    z, a, delta = ([np.abs(ball.mid).astype(np.float64) for ball in family or ()] for family in
+                   (answer.z, answer.a, answer.delta))
+    W = [np.abs(weights).astype(np.float64) for weights in case.parameters.weights]
+    previous = [np.abs(case.x).astype(np.float64), *a]
+    with np.errstate(all="ignore"):
+        gradient = cost_function(case.architecture.cost).gradient(a[-1], case.y.astype(np.float64)) / m
+        error = np.maximum(np.abs(gradient), delta[-1])
+        cost = 0.0 if answer.cost is None else float(np.abs(answer.cost.mid))
+        sizes = {"cost": max(cost, float(np.abs(case.y).sum()) / m)}
+        for l in reversed(range(case.architecture.depth)):  # noqa: E741
+            arrays = {
+                "z": z[l], "a": a[l], "delta": error,
+                "db": _root(np.sum(error**2, axis=0)), "dW": _root((error**2).T @ previous[l] ** 2),
+            }  # fmt: skip
+            sizes |= {f"{name}{l + 1}": float(np.max(array, initial=0.0)) for name, array in arrays.items()}
+            error = _root(error**2 @ W[l] ** 2)
+    return sizes
+
+
+def _root(squares: Array) -> Array:
+    return np.asarray(np.sqrt(squares))
 
 
 def links(case: Case, own: Gradients) -> dict[str, Interval]:
@@ -77,4 +112,4 @@ def links(case: Case, own: Gradients) -> dict[str, Interval]:
         for l in range(network.depth):  # noqa: E741
             found[f"db{l + 1}"] = bp3(delta[l])
             found[f"dW{l + 1}"] = bp4(delta[l], a[l])
-    return {name: Interval(ball.mid, ball.rad * INFLATION) for name, ball in found.items()}
+    return {name: Interval(ball.mid, ball.rad * INFLATION, np.inf, ball.kinked) for name, ball in found.items()}

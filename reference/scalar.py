@@ -24,7 +24,8 @@ Formula = Callable[..., Any]
 class Piece:
     """One smooth piece: what holds for lo <= z <= hi.
 
-    ``below`` bounds the z at which the formulas after the first are used, where they would overflow beyond it.
+    ``within`` bounds the abs(z) up to which the formulas after the first are used: beyond it they overflow, and
+    every implementation turns to another form.
     """
 
     value: Sequence[Formula]
@@ -32,7 +33,7 @@ class Piece:
     curvature: Formula
     lo: float = -math.inf
     hi: float = math.inf
-    below: float = math.inf
+    within: float = math.inf
 
     def formulas(self, order: int) -> Sequence[Formula]:
         """Give the formulas of a derivative of order 0, 1 or 2."""

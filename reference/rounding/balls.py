@@ -24,13 +24,14 @@ class Ball:
     """mid ± rad, elementwise, in a model of rounding.
 
     ``terms`` counts the terms of a sum that is still open: a matrix product's n, to which a bias may be added
-    at any place, so that the bias may pass through every rounding of the sum.
+    at any place, so that the bias may pass through every rounding of the sum. ``kinked`` says that a kink's
+    hull is somewhere in this array's history: then a result at the very edge is a choice of side, not rounding.
     """
 
     __array_ufunc__ = None  # so that ndarray @ Ball asks the Ball
 
-    def __init__(self, model: Model, mid: Array, rad: Array, terms: int = 1) -> None:
-        self.model, self.mid, self.terms = model, mid, terms
+    def __init__(self, model: Model, mid: Array, rad: Array, terms: int = 1, kinked: bool = False) -> None:
+        self.model, self.mid, self.terms, self.kinked = model, mid, terms, kinked
         # An implementation whose result may overflow is outside the model: nothing is known of it.
         outside = ~(np.abs(mid) + rad <= model.largest)
         self.rad = np.where(outside, np.inf, rad) if outside.any() else rad
@@ -56,14 +57,19 @@ class Ball:
     @property
     def T(self) -> Ball:
         """The transpose."""
-        return Ball(self.model, self.mid.T, self.rad.T)
+        return Ball(self.model, self.mid.T, self.rad.T, kinked=self.kinked)
 
-    def _rounded(self, mid: Array, carried: Array, units: float = 1.0) -> Ball:
+    def _result(self, mid: Array, rad: Array, *others: Ball, terms: int = 1) -> Ball:
+        kinked = self.kinked or any(other.kinked for other in others)
+        return Ball(self.model, mid, finite_or_infinite(rad), terms, kinked)
+
+    def _rounded(self, mid: Array, carried: Array, *others: Ball, units: float = 1.0) -> Ball:
+        """Close an operation that rounds its result ``units`` times."""
         size = np.abs(mid).astype(np.float64) + carried
-        return Ball(self.model, mid, finite_or_infinite(carried + units * self.model.unit * size + self.model.eta))
+        return self._result(mid, carried + units * self.model.unit * size + self.model.eta, *others)
 
     def __neg__(self) -> Ball:
-        return Ball(self.model, -self.mid, self.rad)
+        return Ball(self.model, -self.mid, self.rad, kinked=self.kinked)
 
     def __add__(self, other: Any) -> Ball:
         o = self._exact(other)
@@ -71,8 +77,8 @@ class Ball:
         carried = self.rad + o.rad
         if self.terms > 1:  # the open sum has allowed for one more rounding of its own terms
             own = self.model.gamma(self.terms + 1) * o.size + self.model.eta
-            return Ball(self.model, mid, finite_or_infinite(carried + own))
-        return self._rounded(mid, carried)
+            return self._result(mid, carried + own, o)
+        return self._rounded(mid, carried, o)
 
     def __sub__(self, other: Any) -> Ball:
         return self + -self._exact(other)
@@ -83,7 +89,7 @@ class Ball:
     def __mul__(self, other: Any) -> Ball:
         o = self._exact(other)
         size, other_size = (np.abs(ball.mid).astype(np.float64) for ball in (self, o))
-        return self._rounded(self.mid * o.mid, size * o.rad + other_size * self.rad + self.rad * o.rad)
+        return self._rounded(self.mid * o.mid, size * o.rad + other_size * self.rad + self.rad * o.rad, o)
 
     def __rmul__(self, other: Any) -> Ball:
         return self._exact(other) * self
@@ -93,7 +99,7 @@ class Ball:
         size, other_size = (np.abs(ball.mid).astype(np.float64) for ball in (self, o))
         carried = size @ o.rad + self.rad @ (other_size + o.rad)
         own = self.model.gamma(n + 1) * (self.size @ o.size) + n * self.model.eta
-        return Ball(self.model, self.mid @ o.mid, finite_or_infinite(carried + own), terms=n)
+        return self._result(self.mid @ o.mid, carried + own, o, terms=n)
 
     def __rmatmul__(self, other: Any) -> Ball:
         return self._exact(other) @ self
@@ -103,15 +109,15 @@ class Ball:
         n = self.mid.size if axis is None else self.shape[axis]
         rad = self.rad.sum(axis=axis, keepdims=keepdims)
         own = self.model.gamma(n) * self.size.sum(axis=axis, keepdims=keepdims) + n * self.model.eta
-        return Ball(self.model, self.mid.sum(axis=axis, keepdims=keepdims), finite_or_infinite(np.asarray(rad + own)))
+        return self._result(self.mid.sum(axis=axis, keepdims=keepdims), np.asarray(rad + own))
 
     def divided(self, m: int) -> Ball:
         """Divide by the batch size, wherever in the computation and however an implementation does it."""
-        return self._rounded(self.mid / m, self.rad / m, REDUCTION_ROUNDINGS)
+        return self._rounded(self.mid / m, self.rad / m, units=REDUCTION_ROUNDINGS)
 
     def underflowing(self, amplification: Array) -> Ball:
         """Allow a factor of this product to have underflowed before it was multiplied by ``amplification``."""
-        return Ball(self.model, self.mid, self.rad + self.model.eta * amplification)
+        return self._result(self.mid, self.rad + self.model.eta * amplification)
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
         """Evaluate a scalar function's derivative of that order over every value in the ball.
@@ -136,7 +142,8 @@ class Ball:
             mid = np.where(several, (low + high) / 2, mid)
             rad = np.where(several, np.asarray((high - low) / 2, np.float64), rad)
             lost = ~met | ~np.isfinite(mid) | ~np.isfinite(rad)
-            return Ball(self.model, np.where(lost, 0, mid), np.where(lost, np.inf, rad))
+            kinked = self.kinked or (order == 1 and bool(several.any()))
+            return Ball(self.model, np.where(lost, 0, mid), np.where(lost, np.inf, rad), kinked=kinked)
 
     def _on(
         self, piece: Piece, order: int, exact: Sequence[Ball], lo: Array, hi: Array
@@ -161,9 +168,9 @@ class Ball:
         # Any formula's slope bounds the function's; where one overflows, another may still serve.
         steepest = finite_or_infinite(np.fmin.reduce(moving)) * half
         steepest = np.where(half == 0, 0.0, steepest)
-        err = computed[0].err
+        err, used = computed[0].err, np.maximum(np.abs(lo), np.abs(hi)) <= piece.within
         for other in computed[1:]:
-            err = np.where(hi <= piece.below, np.maximum(err, other.err), err)
+            err = np.where(used, np.maximum(err, other.err), err)
 
         mid = piece.formulas(order)[0](centre, *(ball.mid for ball in exact))
         reach = np.maximum(computed[0].hi - mid, mid - computed[0].lo) + computed[0].err
@@ -182,14 +189,14 @@ class Ball:
         swollen = (s * np.exp(t)).sum(axis=-1, keepdims=True)
         moved = s * (np.expm1(t) * swollen + (s * np.expm1(t)).sum(axis=-1, keepdims=True))
         rad = moved + self.model.gamma(n + 2) * (s + moved) + 2 * self.model.eta
-        return Ball(self.model, np.exp(log_s), finite_or_infinite(np.minimum(rad, 1 + self.model.gamma(n + 2))))
+        return self._result(np.exp(log_s), np.minimum(rad, 1 + self.model.gamma(n + 2)))
 
     def log_softmax(self) -> Ball:
         """z_i - log Σ e^(z_j) along the last axis."""
         s, log_s, t, n = self._exponents()
         size = np.abs(log_s).astype(np.float64)
         summed = np.log((s * np.exp(t)).sum(axis=-1, keepdims=True)) + self.model.gamma(n + 2)
-        return Ball(self.model, log_s, finite_or_infinite(t + summed + 2 * self.model.unit * size + 2 * self.model.eta))
+        return self._result(log_s, t + summed + 2 * self.model.unit * size + 2 * self.model.eta)
 
     def _exponents(self) -> tuple[Array, Array, Array, int]:
         """Give softmax (float64), log_softmax (midpoints), t of ``softmax`` above, and n."""
@@ -207,4 +214,4 @@ class Ball:
         """x log x for exact x, 0 at 0."""
         with np.errstate(all="ignore"):
             mid = np.where(self.mid > 0, self.mid * np.log(self.mid), 0)
-        return self._rounded(mid, self.rad * 0, K["log"] + 1)
+        return self._rounded(mid, self.rad * 0, units=K["log"] + 1)

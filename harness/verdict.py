@@ -1,0 +1,119 @@
+"""Verdicts: what an implementation's answer to a case is worth, equation by equation and layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from ..reference.enclosure import Interval, links
+from ..reference.network import Array, Case, Gradients
+
+
+class Verdict(StrEnum):
+    """The closed list of verdicts."""
+
+    AGREES = "agrees"
+    DIVERGES = "diverges"
+    INCONCLUSIVE = "inconclusive"
+    UNSUPPORTED = "unsupported"
+    FAILED = "failed"
+
+
+#: What is judged, in the order in which a computation goes through it.
+EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
+
+#: An enclosure whose radius is more than this share of the array's natural size says nothing: an answer of
+#: zeros, or of the opposite sign, might pass.
+WIDEST = 0.5
+
+
+@dataclass(frozen=True)
+class EquationVerdict:
+    """One equation at one layer: the verdict, and the component that is farthest out.
+
+    ``margin`` is abs(result - mid) / rad there: 1 is the edge of the enclosure. ``wide`` of ``components`` have
+    an enclosure that is too wide to mean anything. ``kinked``: a margin near 1 may be a choice of side at a kink.
+    """
+
+    equation: str
+    layer: int
+    name: str
+    verdict: Verdict
+    margin: float
+    index: tuple[int, ...]
+    result: float
+    components: int
+    wide: int
+    kinked: bool
+
+
+def equation_of(name: str, depth: int) -> tuple[str, int]:
+    """Give the equation and the layer that an array of an answer belongs to; the cost belongs to layer L."""
+    if name == "cost":
+        return "cost", depth
+    key, layer = name.rstrip("0123456789"), int(name[len(name.rstrip("0123456789")) :])
+    if key == "delta":
+        return ("BP1" if layer == depth else "BP2"), layer
+    return {"z": "forward", "a": "forward", "db": "BP3", "dW": "BP4"}[key], layer
+
+
+def margins(result: Array, interval: Interval) -> Array:
+    """abs(result - mid) / rad: 0 where they are equal, infinite where only one is not finite."""
+    with np.errstate(all="ignore"):
+        off = np.abs(result.astype(interval.mid.dtype) - interval.mid)
+        margin = np.asarray(np.where(off == 0, 0, off / interval.rad), np.float64)
+    margin = np.where(np.isfinite(result), margin, np.inf)
+    return np.where(np.isfinite(interval.rad), margin, 0.0)  # nothing is known: nobody is accused
+
+
+def _judge_array(name: str, result: Array, interval: Interval, depth: int) -> EquationVerdict:
+    margin = margins(result, interval)
+    flat = int(np.argmax(margin)) if margin.size else 0
+    index = tuple(int(i) for i in np.unravel_index(flat, margin.shape)) if margin.size else ()
+    worst = float(margin[index]) if margin.size else 0.0
+    # Where the true array is zero by nature, only underflow may have made a radius.
+    bound = WIDEST * interval.size if interval.size > 0 else float(np.finfo(result.dtype).tiny) ** 0.5
+    wide = int(np.count_nonzero(~(interval.rad <= bound)))
+    verdict = Verdict.DIVERGES if worst > 1 else Verdict.INCONCLUSIVE if wide else Verdict.AGREES
+    equation, layer = equation_of(name, depth)
+    value = float(result[index]) if margin.size else 0.0
+    return EquationVerdict(equation, layer, name, verdict, worst, index, value, margin.size, wide, interval.kinked)
+
+
+def judge_answer(case: Case, answer: Gradients, enclosure: Mapping[str, Interval]) -> list[EquationVerdict]:
+    """Judge everything that an answer holds against the case's enclosure, in the order of ``EQUATIONS``."""
+    depth = case.architecture.depth
+    judged = [_judge_array(name, array, enclosure[name], depth) for name, array in answer.tensors().items()]
+    return sorted(judged, key=_order)
+
+
+def _order(judged: EquationVerdict) -> tuple[int, int]:
+    """Forward runs up through the layers, and everything after the cost runs down."""
+    up = judged.equation == "forward"
+    step = 2 * judged.layer + (judged.name[0] == "a") if up else -judged.layer
+    return EQUATIONS.index(judged.equation), step
+
+
+def blame(case: Case, answer: Gradients, judged: list[EquationVerdict]) -> EquationVerdict | None:
+    """Give the first equation and layer that break; None where nothing diverges.
+
+    Where the answer carries its own z, a and δ, each link of the chain is held against those, so that the
+    fault itself is found and not what follows from it. Otherwise it is the first that left its enclosure.
+    """
+    divergent = [one for one in judged if one.verdict is Verdict.DIVERGES]
+    if not divergent:
+        return None
+    by_name = {one.name: one for one in divergent}
+    for broken in _broken_links(case, answer):
+        if broken.name in by_name:
+            return by_name[broken.name]
+    return divergent[0]
+
+
+def _broken_links(case: Case, answer: Gradients) -> Iterator[EquationVerdict]:
+    intervals, tensors, depth = links(case, answer), answer.tensors(), case.architecture.depth
+    judged = [_judge_array(name, tensors[name], interval, depth) for name, interval in intervals.items() if name in tensors]
+    return (one for one in sorted(judged, key=_order) if one.verdict is Verdict.DIVERGES)
