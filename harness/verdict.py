@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -97,23 +97,24 @@ def _order(judged: EquationVerdict) -> tuple[int, int]:
     return EQUATIONS.index(judged.equation), step
 
 
-def blame(case: Case, answer: Gradients, judged: list[EquationVerdict]) -> EquationVerdict | None:
-    """Give the first equation and layer that break; None where nothing diverges.
+def blame(case: Case, answer: Gradients, judged: list[EquationVerdict]) -> list[EquationVerdict]:
+    """Give what broke, of what diverges; empty where nothing does.
 
-    Where the answer carries its own z, a and δ, each link of the chain is held against those, so that the
-    fault itself is found and not what follows from it. Otherwise it is the first that left its enclosure.
+    Where the answer carries its own z, a and δ, each link of the chain is held against those, so that every
+    fault is found by itself and what follows from it is not. Otherwise it is the first that left its enclosure.
     """
     divergent = [one for one in judged if one.verdict is Verdict.DIVERGES]
     if not divergent:
-        return None
-    by_name = {one.name: one for one in divergent}
-    for broken in _broken_links(case, answer):
-        if broken.name in by_name:
-            return by_name[broken.name]
-    return divergent[0]
+        return []
+    broken = _broken_links(case, answer)
+    return [one for one in divergent if one.name in broken] or divergent[:1]
 
 
-def _broken_links(case: Case, answer: Gradients) -> Iterator[EquationVerdict]:
-    intervals, tensors, depth = links(case, answer), answer.tensors(), case.architecture.depth
-    judged = [_judge_array(name, tensors[name], interval, depth) for name, interval in intervals.items() if name in tensors]
-    return (one for one in sorted(judged, key=_order) if one.verdict is Verdict.DIVERGES)
+def _broken_links(case: Case, answer: Gradients) -> set[str]:
+    tensors, depth = answer.tensors(), case.architecture.depth
+    judged = [
+        _judge_array(name, tensors[name], interval, depth)
+        for name, interval in links(case, answer).items()
+        if name in tensors
+    ]
+    return {one.name for one in judged if one.verdict is Verdict.DIVERGES}

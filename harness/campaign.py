@@ -1,0 +1,198 @@
+"""A campaign: cases drawn, every implementation asked, every answer judged, every divergence certified.
+
+Data flows one way. Workers answer while the parent computes enclosures; answers are judged in the order of
+the cases, so that the same seed gives the same rows whatever the workers' speed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from ..property_tests.strategies import REGIMES_EACH, structure_at
+from ..reference.enclosure import Interval, enclose
+from ..reference.exact import Certificate, Certifier
+from ..reference.network import Case
+from .verdict import EQUATIONS, EquationVerdict, Verdict, blame, judge_answer
+from .workers import Answer, Worker
+
+#: Cases whose enclosure is known and whose answers are not all in. Enough for a slow worker (a compiler) to
+#: fall behind for a while without stopping the others; bounded, so that memory is.
+IN_FLIGHT = 48
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for: whom to judge, how many cases, from which seed, in which precisions."""
+
+    implementations: tuple[str, ...]
+    cases: int = 1280
+    seed: int = 0
+    precisions: tuple[str, ...] = ("float64", "float32")
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One verdict, as it is stored: whose, on which case, about which equation and layer."""
+
+    case: str
+    regime: str
+    precision: str
+    cost: str
+    depth: int
+    batch: int
+    implementation: str
+    equation: str
+    layer: int
+    activation: str
+    verdict: str
+    margin: float
+    kinked: bool
+    components: int
+    wide: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The blamed component of an answer that diverges, with the certificate that it does."""
+
+    case: Case
+    implementation: str
+    blamed: EquationVerdict
+    mid: float
+    rad: float
+    #: The component's own weighted input z^l, where it has one: where in the input range it happened.
+    z: float | None
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One implementation's answer to one case, judged."""
+
+    case: Case
+    implementation: str
+    rows: Sequence[Row]
+    divergences: Sequence[Divergence]
+    seconds: float
+    author: Mapping[str, object]
+
+
+@dataclass
+class Clock:
+    """Where the time went, in seconds: drawing cases, enclosures, judging."""
+
+    drawing: float = 0.0
+    enclosures: float = 0.0
+    judging: float = 0.0
+    _since: float = field(default_factory=time.perf_counter)
+
+    def lap(self) -> float:
+        """Give the seconds since the last lap."""
+        before, self._since = self._since, time.perf_counter()
+        return self._since - before
+
+
+def draw_cases(settings: Settings) -> Iterator[Case]:
+    """Draw the campaign's cases, those of one architecture and precision together, so that it is compiled once."""
+
+    def drawn() -> Iterator[Case]:
+        index = 0
+        while True:
+            structure = structure_at(settings.seed, index)
+            for precision in settings.precisions:
+                yield from structure.cases(precision)
+            index += 1
+
+    return islice(drawn(), settings.cases)
+
+
+def architectures(settings: Settings) -> int:
+    """How many architectures the campaign's cases are spread over."""
+    return -(-settings.cases // (REGIMES_EACH * len(settings.precisions)))
+
+
+def campaign(
+    settings: Settings, clock: Clock, cases: Iterator[Case] | None = None, announce: Callable[[Case], None] = lambda _: None
+) -> Iterator[Judged]:
+    """Run a campaign; gives one Judged for each case and implementation, cases in order.
+
+    ``announce`` is called with each case as it is begun. Leaving the iterator early leaves no process behind.
+    """
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations]
+        waiting: deque[tuple[Case, dict[str, Interval], list[Future[Answer]]]] = deque()
+        clock.lap()
+        for case in draw_cases(settings) if cases is None else cases:
+            clock.drawing += clock.lap()
+            announce(case)
+            answers = [worker.submit(case) for worker in workers]
+            waiting.append((case, enclose(case), answers))
+            clock.enclosures += clock.lap()
+            while waiting and (len(waiting) > IN_FLIGHT or all(answer.done() for answer in waiting[0][2])):
+                yield from _judge(settings, clock, *waiting.popleft())
+        while waiting:
+            yield from _judge(settings, clock, *waiting.popleft())
+
+
+def _judge(
+    settings: Settings, clock: Clock, case: Case, enclosure: dict[str, Interval], answers: list[Future[Answer]]
+) -> Iterator[Judged]:
+    certifier = Certifier(case)  # one exact run serves every implementation that diverges
+    for name, future in zip(settings.implementations, answers, strict=True):
+        answer = future.result()
+        clock.lap()  # waiting is nobody's time
+        rows, divergences = _rows(case, name, answer, enclosure, certifier)
+        clock.judging += clock.lap()
+        yield Judged(case, name, rows, divergences, answer.seconds, answer.implementation)
+        clock.lap()
+
+
+def _rows(
+    case: Case, name: str, answer: Answer, enclosure: dict[str, Interval], certifier: Certifier
+) -> tuple[list[Row], list[Divergence]]:
+    network = case.architecture
+
+    def row(judged: EquationVerdict, message: str = "") -> Row:
+        activation = network.layers[judged.layer - 1].activation if judged.layer else ""
+        return Row(
+            case.id, case.regime, case.precision, network.cost.name, network.depth, case.batch, name,
+            judged.equation, judged.layer, activation, str(judged.verdict), judged.margin, judged.kinked,
+            judged.components, judged.wide, message,
+        )  # fmt: skip
+
+    if answer.gradients is None:
+        verdict = Verdict.UNSUPPORTED if answer.outcome == "unsupported" else Verdict.FAILED
+        nothing = [EquationVerdict(equation, 0, "", verdict, 0.0, (), 0.0, 0, 0, False) for equation in EQUATIONS]
+        return [row(one, answer.message) for one in nothing], []
+
+    judged = judge_answer(case, answer.gradients, enclosure)
+    certificates: dict[str, Certificate] = {}
+    messages: dict[str, str] = {}
+    for i, one in enumerate(judged):
+        if one.verdict is not Verdict.DIVERGES:
+            continue
+        certificates[one.name] = certifier.certify(one.name, one.index, one.result, enclosure[one.name])
+        if not certificates[one.name].holds:
+            # Nobody is accused on a bound that the exact value does not bear out.
+            messages[one.name] = f"not certified: the exact value is {certificates[one.name].exact}"
+            judged[i] = replace(one, verdict=Verdict.INCONCLUSIVE)
+    divergences = []
+    for blamed in blame(case, answer.gradients, judged):
+        interval = enclosure[blamed.name]
+        z = enclosure[f"z{blamed.layer}"].mid
+        of_a_neuron = blamed.name.startswith(("a", "delta"))
+        divergences.append(
+            Divergence(
+                case, name, blamed, float(interval.mid[blamed.index]), float(interval.rad[blamed.index]),
+                float(z[blamed.index]) if of_a_neuron else None, certificates[blamed.name],
+            )  # fmt: skip
+        )
+    return [row(one, messages.get(one.name, "")) for one in judged], divergences
