@@ -92,11 +92,13 @@ def read_case(blob: bytes) -> Case:
         raise MalformedError(f"the document is of kind {document.kind!r}, not a case")
     try:
         described = json.loads(document.metadata["architecture"])
-        precision = described.pop("precision")
-        hash(precision)
+        precision = str(described.pop("precision"))
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         raise MalformedError("the case does not say its architecture and precision") from None
-    architecture, named = Architecture.from_json(described), document.tensors
+    try:
+        architecture, named = Architecture.from_json(described), document.tensors
+    except OverflowError as error:  # JSON's integers may be longer than any float
+        raise MalformedError(f"not an architecture: {error}") from None
     layers = range(1, architecture.depth + 1)
     try:
         parameters = Parameters(tuple(named[f"W{i}"] for i in layers), tuple(named[f"b{i}"] for i in layers))

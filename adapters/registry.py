@@ -146,7 +146,10 @@ def _hint(name: str, otherwise: str) -> str:
 
 
 def _missing(adapter: str) -> str | None:
-    if adapter == "reference" or _importable([adapter]):
+    if adapter == "reference":
+        return None
+    spec = _top(adapter)
+    if spec is not None and spec.origin is not None:  # without an origin, it is just a folder of that name
         return None
     return f"{adapter} is not installed; pip install 'gradparity[{adapter}]'"
 
@@ -169,7 +172,9 @@ def distribution_version(module: str) -> str:
 
 def _importable(parts: Sequence[str]) -> bool:
     """Whether a module could be imported. importlib's own search would execute the packages above it."""
-    spec = _top(parts[0])
+    if ".".join(parts) in sys.modules:  # some, like os.path, no search would find
+        return True
+    spec = _top(parts[0]) or PathFinder.find_spec(parts[0], [os.getcwd()])
     for end in range(2, len(parts) + 1):
         if spec is None or spec.submodule_search_locations is None:
             return False
@@ -179,7 +184,6 @@ def _importable(parts: Sequence[str]) -> bool:
 
 def _top(module: str) -> ModuleSpec | None:
     try:
-        found = importlib.util.find_spec(module)
+        return importlib.util.find_spec(module)
     except ValueError:  # loaded without a spec, as __main__ is
-        found = None
-    return found or PathFinder.find_spec(module, [os.getcwd()])
+        return None

@@ -1,46 +1,49 @@
 """PyTorch: the network in torch.nn.functional, differentiated by autograd.
 
-PyTorch's own mean divides by the width as well as by the batch. Every cost is therefore taken with
-``reduction="sum"`` and divided by m here where the case asks for the mean over the batch.
+PyTorch's own mean divides by the width as well as by the batch. Every cost is therefore taken as a sum,
+and divided by m where the case asks for the mean over the batch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from ..reference.network import Architecture, Array, Case, Gradients
-from .implementation import Implementation, UnsupportedError
+from .implementation import UnsupportedError
 
-#: σ by name: which function is judged, and that function of z (m, n_l) and alpha.
-ACTIVATIONS: dict[str, tuple[str, Callable[[Tensor, float | None], Tensor]]] = {
-    "identity": ("composed: z", lambda z, _: z),
-    "sigmoid": ("torch.sigmoid", lambda z, _: torch.sigmoid(z)),
-    "tanh": ("torch.tanh", lambda z, _: torch.tanh(z)),
-    "relu": ("torch.nn.functional.relu", lambda z, _: F.relu(z)),
-    "relu6": ("torch.nn.functional.relu6", lambda z, _: F.relu6(z)),
-    "leaky_relu": ("torch.nn.functional.leaky_relu", lambda z, alpha: F.leaky_relu(z, alpha)),
-    "elu": ("torch.nn.functional.elu", lambda z, alpha: F.elu(z, alpha)),
-    "celu": ("torch.nn.functional.celu", lambda z, alpha: F.celu(z, alpha)),
-    "selu": ("torch.nn.functional.selu", lambda z, _: F.selu(z)),
-    "gelu": ("torch.nn.functional.gelu", lambda z, _: F.gelu(z)),
-    "gelu_tanh": ("torch.nn.functional.gelu(approximate='tanh')", lambda z, _: F.gelu(z, approximate="tanh")),
-    "silu": ("torch.nn.functional.silu", lambda z, _: F.silu(z)),
-    "mish": ("torch.nn.functional.mish", lambda z, _: F.mish(z)),
-    "softplus": ("torch.nn.functional.softplus", lambda z, _: F.softplus(z)),
-    "softsign": ("torch.nn.functional.softsign", lambda z, _: F.softsign(z)),
-    "hardtanh": ("torch.nn.functional.hardtanh", lambda z, _: F.hardtanh(z)),
-    "hardsigmoid": ("torch.nn.functional.hardsigmoid", lambda z, _: F.hardsigmoid(z)),
-    "hardswish": ("torch.nn.functional.hardswish", lambda z, _: F.hardswish(z)),
-    "log_sigmoid": ("torch.nn.functional.logsigmoid", lambda z, _: F.logsigmoid(z)),
-    "softmax": ("torch.nn.functional.softmax", lambda z, _: F.softmax(z, dim=-1)),
-    "log_softmax": ("torch.nn.functional.log_softmax", lambda z, _: F.log_softmax(z, dim=-1)),
+#: σ by name: which function is judged, and that function of z (m, n_l), and of alpha where there is one.
+ACTIVATIONS: dict[str, tuple[str, Callable[..., Tensor]]] = {
+    "identity": ("composed: z", lambda z: z),
+    "sigmoid": ("torch.sigmoid", torch.sigmoid),
+    "tanh": ("torch.tanh", torch.tanh),
+    "relu": ("torch.nn.functional.relu", functional.relu),
+    "relu6": ("torch.nn.functional.relu6", functional.relu6),
+    "leaky_relu": ("torch.nn.functional.leaky_relu", functional.leaky_relu),
+    "elu": ("torch.nn.functional.elu", functional.elu),
+    "celu": ("torch.nn.functional.celu", functional.celu),
+    "selu": ("torch.nn.functional.selu", functional.selu),
+    "gelu": ("torch.nn.functional.gelu", functional.gelu),
+    "gelu_tanh": (
+        "torch.nn.functional.gelu, approximate='tanh'",
+        partial(functional.gelu, approximate="tanh"),
+    ),
+    "silu": ("torch.nn.functional.silu", functional.silu),
+    "mish": ("torch.nn.functional.mish", functional.mish),
+    "softplus": ("torch.nn.functional.softplus", functional.softplus),
+    "softsign": ("torch.nn.functional.softsign", functional.softsign),
+    "hardtanh": ("torch.nn.functional.hardtanh", functional.hardtanh),
+    "hardsigmoid": ("torch.nn.functional.hardsigmoid", functional.hardsigmoid),
+    "hardswish": ("torch.nn.functional.hardswish", functional.hardswish),
+    "log_sigmoid": ("torch.nn.functional.logsigmoid", functional.logsigmoid),
+    "softmax": ("torch.nn.functional.softmax", partial(functional.softmax, dim=-1)),
+    "log_softmax": ("torch.nn.functional.log_softmax", partial(functional.log_softmax, dim=-1)),
 }
 
 
@@ -51,7 +54,7 @@ def _log_cosh(a: Tensor, y: Tensor) -> Tensor:
 
 def _binary_cross_entropy(a: Tensor, y: Tensor) -> Tensor:
     try:
-        return F.binary_cross_entropy(a, y, reduction="sum")
+        return functional.binary_cross_entropy(a, y, reduction="sum")
     except RuntimeError as error:
         raise UnsupportedError(f"torch.nn.functional.binary_cross_entropy declines: {error}") from None
 
@@ -62,124 +65,125 @@ def _cross_entropy(a: Tensor, y: Tensor) -> Tensor:
 
 
 def _negative_log_likelihood(a: Tensor, y: Tensor) -> Tensor:
-    return -(y * a).sum() if y.is_floating_point() else F.nll_loss(a, y, reduction="sum")
+    return -(y * a).sum() if y.is_floating_point() else functional.nll_loss(a, y, reduction="sum")
 
 
-#: C by name: which function is judged, and that function of a^L and y (m, n_L) and delta, summed over both axes.
-COSTS: dict[str, tuple[str, Callable[[Tensor, Tensor, float | None], Tensor]]] = {
+#: C by name: which function is judged, and that function of a^L and y (m, n_L), and of delta where there is
+#: one, summed over outputs and batch.
+COSTS: dict[str, tuple[str, Callable[..., Tensor]]] = {
     "half_squared_error": (
-        "torch.nn.functional.mse_loss, halved",
-        lambda a, y, _: 0.5 * F.mse_loss(a, y, reduction="sum"),
+        "½ torch.nn.functional.mse_loss",
+        lambda a, y: 0.5 * functional.mse_loss(a, y, reduction="sum"),
     ),
-    "squared_error": ("torch.nn.functional.mse_loss", lambda a, y, _: F.mse_loss(a, y, reduction="sum")),
-    "absolute_error": ("torch.nn.functional.l1_loss", lambda a, y, _: F.l1_loss(a, y, reduction="sum")),
+    "squared_error": ("torch.nn.functional.mse_loss", partial(functional.mse_loss, reduction="sum")),
+    "absolute_error": ("torch.nn.functional.l1_loss", partial(functional.l1_loss, reduction="sum")),
     "huber": (
         "torch.nn.functional.huber_loss",
-        lambda a, y, delta: F.huber_loss(a, y, reduction="sum", delta=delta),
+        lambda a, y, delta: functional.huber_loss(a, y, reduction="sum", delta=delta),
     ),
-    "log_cosh": ("composed: Σ torch.logaddexp(a - y, y - a) - log 2", lambda a, y, _: _log_cosh(a, y)),
-    "hinge": ("composed: Σ relu(1 - y a)", lambda a, y, _: F.relu(1 - y * a).sum()),
-    "squared_hinge": ("composed: Σ relu(1 - y a)²", lambda a, y, _: F.relu(1 - y * a).square().sum()),
-    "binary_cross_entropy": (
-        "torch.nn.functional.binary_cross_entropy",
-        lambda a, y, _: _binary_cross_entropy(a, y),
-    ),
+    "log_cosh": ("composed: Σ torch.logaddexp(a - y, y - a) - log 2", _log_cosh),
+    "hinge": ("composed: Σ relu(1 - y a)", lambda a, y: functional.relu(1 - y * a).sum()),
+    "squared_hinge": ("composed: Σ relu(1 - y a)²", lambda a, y: functional.relu(1 - y * a).square().sum()),
+    "binary_cross_entropy": ("torch.nn.functional.binary_cross_entropy", _binary_cross_entropy),
     "binary_cross_entropy_with_logits": (
         "torch.nn.functional.binary_cross_entropy_with_logits",
-        lambda a, y, _: F.binary_cross_entropy_with_logits(a, y, reduction="sum"),
+        partial(functional.binary_cross_entropy_with_logits, reduction="sum"),
     ),
-    "cross_entropy": ("composed: -Σ y log(where(y = 0, 1, a))", lambda a, y, _: _cross_entropy(a, y)),
+    "cross_entropy": ("composed: -Σ y log(where(y = 0, 1, a))", _cross_entropy),
     "softmax_cross_entropy": (
         "torch.nn.functional.cross_entropy, y as probabilities",
-        lambda a, y, _: F.cross_entropy(a, y, reduction="sum"),
+        partial(functional.cross_entropy, reduction="sum"),
     ),
     "negative_log_likelihood": (
-        "torch.nn.functional.nll_loss where every y is one-hot; elsewhere -Σ y a",
-        lambda a, y, _: _negative_log_likelihood(a, y),
+        "torch.nn.functional.nll_loss where y is one-hot; elsewhere -Σ y a",
+        _negative_log_likelihood,
     ),
-    "kl_divergence": ("torch.nn.functional.kl_div", lambda a, y, _: F.kl_div(a, y, reduction="sum")),
+    "kl_divergence": ("torch.nn.functional.kl_div", partial(functional.kl_div, reduction="sum")),
     "poisson": (
         "torch.nn.functional.poisson_nll_loss",
-        lambda a, y, _: F.poisson_nll_loss(a, y, log_input=True, full=False, reduction="sum"),
+        partial(functional.poisson_nll_loss, log_input=True, full=False, reduction="sum"),
     ),
 }
 
 Tensors = Sequence[Tensor]
-#: The cost (a scalar); its derivatives by W^l, b^l and Δz^l; z^l; a^l.
-Answer = tuple[Tensor, tuple[Tensors, Tensors, Tensors], Tensors, Tensors]
+#: W^l (n_l, n_{l-1}), b^l (n_l,) and Δz^l (m, n_l), or the cost's derivatives by them: dW^l, db^l and δ^l.
+Variables = tuple[Tensors, Tensors, Tensors]
+#: The cost (a scalar), z^l and a^l.
+Forward = tuple[Tensor, Tensors, Tensors]
 
 
-def network(
-    architecture: Architecture, weights: Tensors, biases: Tensors, shifts: Tensors, x: Tensor, y: Tensor
-) -> tuple[Tensor, Tensors, Tensors]:
-    """Give the cost, z^l and a^l; Δz^l (m, n_l) is added to z^l, so that ∂C/∂Δz^l is δ^l."""
+def network(architecture: Architecture, variables: Variables, x: Tensor, y: Tensor) -> Forward:
+    """Go forward; Δz^l is zero and is added to z^l, so that ∂C/∂Δz^l is δ^l."""
     a, zs, activations = x, [], []
-    for layer, W, b, shift in zip(architecture.layers, weights, biases, shifts, strict=True):
-        z = F.linear(a, W, b) + shift
-        a = ACTIVATIONS[layer.activation][1](z, layer.alpha)
+    for layer, W, b, shift in zip(architecture.layers, *variables, strict=True):
+        z = functional.linear(a, W, b) + shift
+        activation = ACTIVATIONS[layer.activation][1]
+        a = activation(z) if layer.alpha is None else activation(z, layer.alpha)
         zs.append(z)
         activations.append(a)
-    total = COSTS[architecture.cost.name][1](a, y, architecture.cost.delta)
+    cost, delta = COSTS[architecture.cost.name][1], architecture.cost.delta
+    total = cost(a, y) if delta is None else cost(a, y, delta)
     return total / x.shape[0] if architecture.reduction == "mean" else total, zs, activations
 
 
-def _eager(
-    architecture: Architecture, weights: Tensors, biases: Tensors, shifts: Tensors, x: Tensor, y: Tensor
-) -> Answer:
-    variables = [tensor.requires_grad_() for tensor in (*weights, *biases, *shifts)]
-    cost, z, a = network(architecture, weights, biases, shifts, x, y)
-    gradients, L = torch.autograd.grad(cost, variables), architecture.depth
-    return cost, (gradients[:L], gradients[L : 2 * L], gradients[2 * L :]), z, a
+#: Of the variables, x and y: the way forward, and the derivatives.
+Answer = Callable[[Variables, Tensor, Tensor], tuple[Forward, Variables]]
 
 
-#: How each mode differentiates the network.
-_DIFFERENTIATE: dict[str, Callable[..., Answer]] = {"eager": _eager}
+def _eager(architecture: Architecture) -> Answer:
+    def answer(variables: Variables, x: Tensor, y: Tensor) -> tuple[Forward, Variables]:
+        flat = [variable.requires_grad_() for family in variables for variable in family]
+        forward = network(architecture, variables, x, y)
+        gradients, L = torch.autograd.grad(forward[0], flat), architecture.depth
+        return forward, (gradients[:L], gradients[L : 2 * L], gradients[2 * L :])
+
+    return answer
+
+
+#: How each mode makes, of an architecture, what answers its cases.
+_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {"eager": _eager}
 MODES = tuple(_DIFFERENTIATE)
 
 
 def _targets(case: Case) -> Tensor:
-    """Give y, or for a negative log-likelihood of one-hot targets their class indices, which is what it takes."""
-    y = case.y
+    """Give y (m, n_L), or the class indices (m,) that nll_loss takes where y is one-hot."""
     if case.architecture.cost.name == "negative_log_likelihood":
-        classes = y.argmax(axis=1)
-        if np.array_equal(y, np.eye(y.shape[1])[classes]):
+        classes = case.y.argmax(axis=1)
+        if np.array_equal(case.y, np.eye(case.y.shape[1])[classes]):
             return torch.tensor(classes)
-    return torch.tensor(y)
-
-
-@dataclass(frozen=True)
-class _Torch:
-    """PyTorch in one mode."""
-
-    mode: str
-    language: str = "Python"
-
-    @property
-    def name(self) -> str:
-        return f"torch:{self.mode}"
-
-    @property
-    def version(self) -> str:
-        return str(torch.__version__)
-
-    def functions(self) -> Mapping[str, str]:
-        return {name: label for name, (label, _) in (ACTIVATIONS | COSTS).items()}
-
-    def gradients(self, case: Case) -> Gradients:
-        weights = [torch.tensor(W) for W in case.parameters.weights]
-        biases = [torch.tensor(b) for b in case.parameters.biases]
-        x, y = torch.tensor(case.x), _targets(case)
-        shifts = [x.new_zeros(case.batch, layer.width) for layer in case.architecture.layers]
-        differentiate = _DIFFERENTIATE[self.mode]
-        cost, (dW, db, delta), z, a = differentiate(case.architecture, weights, biases, shifts, x, y)
-        return Gradients(_arrays(dW), _arrays(db), cost.detach().numpy(), *map(_arrays, (delta, z, a)))
+    return torch.tensor(case.y)
 
 
 def _arrays(tensors: Tensors) -> list[Array]:
     return [tensor.detach().numpy() for tensor in tensors]
 
 
-def load(mode: str) -> Implementation:
+class Torch:
+    """PyTorch in one mode."""
+
+    version = str(torch.__version__)
+    language = "Python"
+
+    def __init__(self, mode: str) -> None:
+        self.name = f"torch:{mode}"
+        self._differentiate = _DIFFERENTIATE[mode]
+
+    def gradients(self, case: Case) -> Gradients:
+        """Answer a case in its own precision."""
+        x, y = torch.tensor(case.x), _targets(case)
+        weights = [torch.tensor(W) for W in case.parameters.weights]
+        biases = [torch.tensor(b) for b in case.parameters.biases]
+        shifts = [x.new_zeros(case.batch, layer.width) for layer in case.architecture.layers]
+        answer = self._differentiate(case.architecture)
+        (cost, z, a), (dW, db, delta) = answer((weights, biases, shifts), x, y)
+        return Gradients(_arrays(dW), _arrays(db), cost.detach().numpy(), *map(_arrays, (delta, z, a)))
+
+    def functions(self) -> Mapping[str, str]:
+        """Say which of PyTorch's functions is judged."""
+        return {name: label for name, (label, _) in (ACTIVATIONS | COSTS).items()}
+
+
+def load(mode: str) -> Torch:
     """Start PyTorch in a mode, on one thread: workers run side by side, a core each."""
     torch.set_num_threads(1)
-    return _Torch(mode)
+    return Torch(mode)

@@ -65,8 +65,13 @@ def _huber(delta: float) -> CostFunction:
             hi,
         )  # fmt: skip
 
+    # The others are automatic differentiation of ½q² + δ(|r| - q), q = min(|r|, δ), as optax and TensorFlow 1 have it.
     inside = Piece(
-        [lambda r: 0.5 * (r * r)], [lambda r: r], lambda r: constant(1, r), -delta, delta
+        [lambda r: 0.5 * (r * r)],
+        [lambda r: r, lambda r: delta + (r - delta), lambda r: (r + delta) - delta],
+        lambda r: constant(1, r),
+        -delta,
+        delta,
     )
     return _of_residual(Scalar((outside(-1, -np.inf, -delta), inside, outside(1, delta, np.inf))))
 
@@ -149,6 +154,10 @@ def _binary_cross_entropy_with_logits() -> CostFunction:
             fall = exp(-(sign * a))
             return (1 - y if sign > 0 else -y) - sign * (fall / (1 + fall))
 
+        def slope_through_softplus(a: Any, y: Any) -> Any:  # autodiff of y softplus(-a) + (1 - y) softplus(a)
+            up, down = (a, _zero(a)) if sign > 0 else (_zero(a), -a)  # max(a, 0) and max(-a, 0)
+            return (1 - y) * exp(a - (up + log_part(a))) - y * exp(-a - (down + log_part(a)))
+
         return Piece(
             [value, value_shifted],
             [
@@ -156,6 +165,7 @@ def _binary_cross_entropy_with_logits() -> CostFunction:
                 lambda a, y: (1 - y) - sigmoid(-a),
                 lambda a, y: (1 - y) * sigmoid(a) - y * sigmoid(-a),
                 slope_by_sides,
+                slope_through_softplus,
             ],
             lambda a, y: sigmoid(a) * sigmoid(-a),
             lo,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,7 +53,7 @@ def _parameter(owner: str, key: str, value: Any, defaults: Mapping[str, float]) 
         return None
     if value is None:
         return defaults[owner]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise MalformedError(f"{owner} needs a positive, finite {key}, got {value!r}")
     return float(value)
 

@@ -1,0 +1,282 @@
+"""The document: what is written is read back; what is no document is refused in one sentence."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+from gradparity import Architecture, Case, Cost, Gradients, Layer, Parameters
+from gradparity.adapters import document
+from gradparity.adapters.document import read, read_case, read_one, write_case, write_gradients, write_message
+from gradparity.reference.network import MalformedError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def make_case(precision: str = "float64") -> Case:
+    random = np.random.default_rng(7)
+
+    def draw(*shape: int) -> np.ndarray:
+        return random.normal(size=shape).astype(precision)
+
+    architecture = Architecture(3, (Layer(4, "leaky_relu"), Layer(2, "identity")), Cost("huber", 0.5), "sum")
+    parameters = Parameters((draw(4, 3), draw(2, 4)), (draw(4), draw(2)))
+    return Case(architecture, parameters, draw(5, 3), draw(5, 2), precision, regime="normal")
+
+
+CASE = make_case()
+BLOB = write_case(CASE)
+ABOUT = {"name": "mine", "version": "1", "language": "APL"}
+
+
+def assemble(header: object, body: bytes = b"") -> bytes:
+    head = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(head).to_bytes(8, "little") + head + body
+
+
+def header_of(blob: bytes) -> dict:
+    return json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
+
+
+def with_header(blob: bytes, header: object) -> bytes:
+    return assemble(header, blob[8 + int.from_bytes(blob[:8], "little") :])
+
+
+def redescribed(**changes: object) -> bytes:
+    header = header_of(BLOB)
+    described = {**json.loads(header["__metadata__"]["architecture"]), **changes}
+    header["__metadata__"]["architecture"] = json.dumps(described)
+    return with_header(BLOB, header)
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("precision", ["float64", "float32"])
+    def test_a_case_comes_back_bit_for_bit(self, precision):
+        case = make_case(precision)
+        back = read_case(write_case(case))
+        assert back.id == case.id
+        assert back.architecture == case.architecture
+        assert (back.precision, back.regime) == (precision, "normal")
+        for name, array in case.tensors().items():
+            assert back.tensors()[name].dtype == array.dtype
+            assert back.tensors()[name].tobytes() == array.tobytes()
+
+    def test_special_values_survive(self):
+        x = np.array([[np.nan, -0.0, np.inf], [5e-324, -np.inf, 1e308]])
+        W, b, y = np.zeros((1, 3)), np.zeros(1), np.zeros((2, 1))
+        architecture = Architecture(3, (Layer(1, "identity"),), Cost("half_squared_error"))
+        case = Case(architecture, Parameters((W,), (b,)), x, y)
+        assert read_case(write_case(case)).x.tobytes() == x.tobytes()
+
+    def test_an_answer_comes_back_with_who_gave_it(self):
+        widths, m = CASE.architecture.widths, CASE.batch
+        answer = Gradients(
+            [np.ones((4, 3)), np.ones((2, 4))],
+            [np.ones(4), np.ones(2)],
+            cost=np.array(2.5),
+            delta=[np.ones((m, n)) for n in widths[1:]],
+        )
+        back = read(write_gradients(CASE.id, answer, ABOUT))
+        assert (back.kind, back.id) == ("gradients", CASE.id)
+        assert json.loads(back.metadata["implementation"]) == ABOUT
+        gradients = Gradients.from_tensors(back.tensors, CASE)
+        assert gradients.cost == 2.5
+        assert gradients.z is None
+        assert sorted(gradients.tensors()) == ["cost", "dW1", "dW2", "db1", "db2", "delta1", "delta2"]
+
+    def test_a_message_comes_back(self):
+        back = read(write_message("unsupported", CASE.id, "kein σ", ABOUT))
+        assert (back.kind, back.metadata["message"], dict(back.tensors)) == ("unsupported", "kein σ", {})
+
+    def test_a_stream_needs_no_framing(self):
+        stream = io.BytesIO(BLOB + BLOB + write_message("error", "x", "no", ABOUT))
+        assert read_one(stream.read, 10**6) == BLOB
+        assert read_one(stream.read, 10**6) == BLOB
+        assert read(read_one(stream.read, 10**6)).kind == "error"
+        assert read_one(stream.read, 10**6) is None
+
+
+class TestRefused:
+    @pytest.mark.parametrize("cut", [1, 7, 8, 9, 100, len(BLOB) // 2, len(BLOB) - 1])
+    def test_truncated(self, cut):
+        with pytest.raises(MalformedError):
+            read_one(io.BytesIO(BLOB[:cut]).read, 10**6)
+        with pytest.raises(MalformedError):
+            read(BLOB[:cut])
+
+    def test_an_absurd_length_is_refused_before_anything_is_read(self):
+        asked = []
+
+        def read_exactly(n: int) -> bytes:
+            asked.append(n)
+            return b"loss: 0.69"[:n]
+
+        with pytest.raises(MalformedError, match=r"it begins with b'loss: 0\.'"):
+            read_one(read_exactly, 10**6)
+        assert asked == [8]
+
+    def test_a_claim_beyond_the_bound_is_refused_before_it_is_read(self):
+        flood = assemble({"dW1": {"dtype": "F64", "shape": [2**40], "data_offsets": [0, 2**43]}})
+        with pytest.raises(MalformedError, match=f"claims {2**43} bytes, more than the 1000 "):
+            read_one(io.BytesIO(flood).read, 1000)
+
+    @pytest.mark.parametrize("end", [-8, float("inf"), float("nan"), 10**400, "many", None, []])
+    def test_an_end_that_is_no_place_in_the_document(self, end):
+        with pytest.raises(MalformedError):
+            read_one(
+                io.BytesIO(assemble({"x": {"dtype": "F64", "shape": [1], "data_offsets": [0, end]}})).read,
+                1000,
+            )
+
+    @pytest.mark.parametrize("change", ["shorter", "longer", "overlapping", "dtype", "shape"])
+    def test_a_header_that_lies_about_its_arrays(self, change):
+        header = header_of(BLOB)
+        x, y = header["x"], header["y"]
+        if change == "shorter":
+            x["data_offsets"][1] -= 8
+        elif change == "longer":
+            x["data_offsets"][1] += 8
+        elif change == "overlapping":
+            x["data_offsets"] = y["data_offsets"]
+        elif change == "dtype":
+            x["dtype"] = "F32"
+        else:
+            x["shape"][0] += 1
+        with pytest.raises(MalformedError, match="not a safetensors document"):
+            read(with_header(BLOB, header))
+
+    @pytest.mark.parametrize("shape", [[0, 2**62, 2**62], [0, 2**64 - 1], [0, *[1] * 100]])
+    def test_dimensions_that_numpy_cannot_have(self, shape):
+        header = {"__metadata__": header_of(BLOB)["__metadata__"]}
+        header["x"] = {"dtype": "F64", "shape": shape, "data_offsets": [0, 0]}
+        with pytest.raises(MalformedError, match="x has shape"):
+            read(assemble(header))
+
+    def test_a_dtype_that_is_not_judged(self):
+        header = {"__metadata__": header_of(BLOB)["__metadata__"]}
+        header["x"] = {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}
+        with pytest.raises(MalformedError, match="x has dtype F16, which gradparity does not judge"):
+            read(assemble(header, b"ab"))
+
+    @pytest.mark.parametrize("nested", [b"[" * 100_000, b'{"a":' * 100_000])
+    def test_nesting_without_end(self, nested):
+        for reader in (read, lambda blob: read_one(io.BytesIO(blob).read, 1000)):
+            with pytest.raises(MalformedError):
+                reader(assemble(nested))
+
+    def test_another_version(self):
+        with pytest.raises(MalformedError, match="not a gradparity document of version 1"):
+            read(BLOB.replace(b'"gradparity":"1"', b'"gradparity":"2"'))
+
+    @pytest.mark.parametrize("metadata", [None, {}, {"gradparity": "1"}, {"gradparity": "1", "kind": "case"}])
+    def test_metadata_that_says_too_little(self, metadata):
+        with pytest.raises(MalformedError):
+            read(assemble({"__metadata__": metadata}))
+
+    def test_an_id_that_is_not_the_content_s_own(self):
+        wrong = BLOB.replace(CASE.id.encode(), b"0123456789abcdef")
+        with pytest.raises(MalformedError, match=f"'0123456789abcdef', but its content is '{CASE.id}'"):
+            read_case(wrong)
+
+    def test_one_changed_bit_changes_the_id(self):
+        with pytest.raises(MalformedError, match="but its content is"):
+            read_case(BLOB[:-1] + bytes([BLOB[-1] ^ 1]))
+
+    def test_an_answer_is_not_a_case(self):
+        with pytest.raises(MalformedError, match="of kind 'error', not a case"):
+            read_case(write_message("error", CASE.id, "no", ABOUT))
+
+    @pytest.mark.parametrize("lost", ["x", "y", "W2", "b1"])
+    def test_a_case_without_one_of_its_arrays(self, lost):
+        tensors = {name: array for name, array in CASE.tensors().items() if name != lost}
+        blob = document._write("case", CASE.id, tensors, architecture=CASE.description())
+        with pytest.raises(MalformedError, match=f"the case lacks {lost}"):
+            read_case(blob)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"precision": ["float64"]},
+            {"precision": "float8"},
+            {"layers": None},
+            {"layers": [{"width": 4, "activation": "leaky_relu", "alpha": 10**400}]},
+            {"layers": [{"width": 4, "activation": []}]},
+            {"cost": {"name": "huber", "delta": 10**400}},
+            {"cost": "huber"},
+            {"inputs": 10**30},
+            {"reduction": {}},
+        ],
+        ids=repr,
+    )
+    def test_an_architecture_that_is_none(self, changes):
+        with pytest.raises(MalformedError):
+            read_case(redescribed(**changes))
+
+
+def only_malformed_escapes(blob: bytes) -> None:
+    """Read the bytes in every way there is; MalformedError is the only refusal."""
+    for reader in (read, read_case, lambda given: read_one(io.BytesIO(given).read, 10**5)):
+        with contextlib.suppress(MalformedError):
+            reader(blob)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+# Where in a case's header, and where in its architecture, something else is put.
+PATHS = """x; x dtype; x shape; x data_offsets; W1 shape 0; y data_offsets 1; extra; __metadata__;
+    __metadata__ kind; __metadata__ id; __metadata__ gradparity; __metadata__ architecture"""
+ARCHITECTURE_PATHS = """inputs; layers; layers 0; layers 0 width; layers 0 activation; layers 0 alpha; cost;
+    cost name; cost delta; reduction; precision"""
+
+
+def paths(listed: str) -> st.SearchStrategy[list[str]]:
+    return st.sampled_from([path.split() for path in listed.split(";")])
+
+
+def replaced(tree: object, path: list[str], value: object) -> object:
+    if not path:
+        return value
+    if isinstance(tree, list):
+        return [replaced(tree[0], path[1:], value), *tree[1:]]
+    return {**tree, path[0]: replaced(tree.get(path[0]), path[1:], value)}
+
+
+class TestFuzz:
+    @given(st.binary(max_size=300))
+    def test_bytes(self, blob):
+        only_malformed_escapes(blob)
+
+    @given(st.binary(max_size=300), st.binary(max_size=50))
+    def test_bytes_in_a_frame(self, header, body):
+        only_malformed_escapes(assemble(header, body))
+
+    @given(json_values, st.binary(max_size=50))
+    def test_json_in_a_frame(self, header, body):
+        only_malformed_escapes(assemble(header, body))
+
+    @given(st.lists(st.tuples(st.integers(0, len(BLOB) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+    @settings(max_examples=300)
+    def test_a_case_with_other_bytes(self, changes):
+        mutated = bytearray(BLOB)
+        for where, byte in changes:
+            mutated[where] = byte
+        only_malformed_escapes(bytes(mutated))
+
+    @given(st.integers(0, len(BLOB)), st.integers(0, 40), st.binary(max_size=40))
+    def test_a_case_with_a_piece_exchanged(self, where, length, piece):
+        only_malformed_escapes(BLOB[:where] + piece + BLOB[where + length :])
+
+    @given(paths(PATHS), json_values)
+    @settings(max_examples=300)
+    def test_a_case_with_another_header(self, path, value):
+        only_malformed_escapes(with_header(BLOB, replaced(header_of(BLOB), path, value)))
+
+    @given(paths(ARCHITECTURE_PATHS), json_values)
+    @settings(max_examples=300)
+    def test_a_case_with_another_architecture(self, path, value):
+        described = json.loads(header_of(BLOB)["__metadata__"]["architecture"])
+        only_malformed_escapes(redescribed(**replaced(described, path, value)))

@@ -1,0 +1,207 @@
+"""Names of implementations: known ones, missing ones, unknown ones, and what looking at them may not do."""
+
+import importlib
+import importlib.util
+import subprocess
+import sys
+
+import gradparity
+import pytest
+from gradparity.adapters import registry
+from gradparity.adapters.registry import (
+    DEFAULTS,
+    MODES,
+    MissingImplementationError,
+    UnknownImplementationError,
+    available,
+    check,
+    command,
+    load,
+)
+
+ELSEWHERE = "run gradparity from where it can be imported"
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Make a framework look as if it were not installed."""
+    find_spec = importlib.util.find_spec
+
+    def hide(framework: str) -> None:
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *a: None if name == framework else find_spec(name, *a)
+        )
+
+    return hide
+
+
+class TestCommand:
+    @pytest.mark.parametrize("name", ["reference", "torch:eager", "my.module:backprop"])
+    def test_a_python_implementation_is_served(self, name):
+        assert command(name) == [sys.executable, "-m", "gradparity.adapters.serve", name]
+
+    def test_exec_is_split_as_a_shell_would(self):
+        assert command("exec:./backprop --mode 'two words' a:b") == [
+            "./backprop",
+            "--mode",
+            "two words",
+            "a:b",
+        ]
+
+    @pytest.mark.parametrize("name", ["exec:", "exec:   ", "exec:'unclosed"])
+    def test_exec_of_nothing(self, name):
+        with pytest.raises(UnknownImplementationError, match="cannot be run; "):
+            command(name)
+
+
+class TestCheck:
+    @pytest.mark.parametrize(
+        "name", ["reference", "exec:cat -u", "json:loads", "xml.dom.minidom:parse", "os.path:join"]
+    )
+    def test_what_is_there_passes(self, name):
+        check(name)
+
+    @pytest.mark.parametrize(
+        ("name", "sentence"),
+        [
+            ("torch", "'torch' is not an implementation; say torch:eager"),
+            ("torch:compiled", "'torch:compiled' is not an implementation; say torch:eager"),
+            (
+                "tensorflow",
+                "'tensorflow' is not an implementation; say tensorflow:eager or tensorflow:function",
+            ),
+            ("jax:", "'jax:' is not an implementation; say jax:jit"),
+            ("reference:fast", "'reference:fast' is not an implementation; say reference"),
+            ("pytorch:eager", "no module is called 'pytorch'; did you mean torch:eager?"),
+            ("torhc:eager", "no module is called 'torhc'; did you mean torch:eager?"),
+            ("referense", "no implementation is called 'referense'; did you mean reference?"),
+            (
+                "zzz",
+                "no implementation is called 'zzz'; "
+                "say one that `gradparity implementations` lists, module:object or exec:COMMAND",
+            ),
+            ("no_such:thing", f"no module is called 'no_such'; {ELSEWHERE}"),
+            (
+                "json.nowhere:f",
+                f"no module is called 'json.nowhere'; {ELSEWHERE}",
+            ),
+            (
+                "json.decoder.x:f",
+                f"no module is called 'json.decoder.x'; {ELSEWHERE}",
+            ),
+            (
+                "exec:/no/such --flag",
+                "'exec:/no/such --flag' cannot be run: no command is called '/no/such'; "
+                "give its path, or mend the PATH",
+            ),
+        ],
+    )
+    def test_what_is_not_there_is_refused_in_one_sentence(self, name, sentence):
+        with pytest.raises(UnknownImplementationError) as refusal:
+            check(name)
+        assert str(refusal.value) == sentence
+
+    @pytest.mark.parametrize(
+        "name", ["", ":", "a..b:c", "json:", ":loads", "json:loads:x", "json:a-b", "../x:y"]
+    )
+    def test_what_is_no_name_at_all(self, name):
+        with pytest.raises(UnknownImplementationError, match="no implementation is called"):
+            check(name)
+
+    @pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+    def test_a_framework_that_is_not_installed(self, framework, without):
+        without(framework)
+        with pytest.raises(MissingImplementationError) as refusal:
+            check(f"{framework}:{MODES[framework][0]}")
+        assert str(refusal.value) == f"{framework} is not installed; pip install 'gradparity[{framework}]'"
+
+    def test_a_folder_with_a_framework_s_name_is_no_framework(self, tmp_path, monkeypatch, without):
+        (tmp_path / "jax").mkdir()
+        (tmp_path / "torch.py").write_text("# an adapter, say")
+        monkeypatch.chdir(tmp_path)
+        without("torch")
+        with pytest.raises(MissingImplementationError):
+            check("torch:eager")
+        monkeypatch.setattr(sys, "path", [str(tmp_path)])
+        monkeypatch.setattr(sys, "path_importer_cache", {})
+        for loaded in [name for name in sys.modules if name.partition(".")[0] == "jax"]:
+            monkeypatch.delitem(sys.modules, loaded)
+        with pytest.raises(MissingImplementationError):
+            check("jax:jit")
+
+    def test_it_executes_nothing_of_the_users(self, tmp_path, monkeypatch):
+        package = tmp_path / "mine"
+        package.mkdir()
+        (package / "__init__.py").write_text("raise SystemExit('executed')")
+        (package / "engine.py").write_text("raise SystemExit('executed')")
+        monkeypatch.chdir(tmp_path)
+        check("mine.engine:backprop")
+        with pytest.raises(UnknownImplementationError, match=r"no module is called 'mine\.motor'"):
+            check("mine.motor:backprop")
+
+    def test_it_imports_no_framework(self):
+        script = (
+            "import sys\n"
+            "from gradparity.adapters import registry\n"
+            "for listing in registry.available():\n"
+            "    if listing.missing is None: registry.check(listing.name)\n"
+            "print(sorted({'torch', 'tensorflow', 'jax'} & set(sys.modules)))"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert ended.stdout == "[]\n"
+
+
+class TestAvailable:
+    def test_every_known_name_is_listed_once(self):
+        listed = [listing.name for listing in available()]
+        assert listed == ["reference", "torch:eager", "tensorflow:eager", "tensorflow:function", "jax:jit"]
+        assert set(DEFAULTS) < set(listed)
+
+    def test_each_has_a_version_or_a_reason(self):
+        for listing in available():
+            assert (listing.version is None) == (listing.missing is not None)
+        assert available()[0].version == gradparity.__version__
+
+    def test_a_missing_framework_is_listed_with_its_reason(self, without):
+        without("jax")
+        listing = available()[-1]
+        assert (listing.name, listing.version) == ("jax:jit", None)
+        assert listing.missing == "jax is not installed; pip install 'gradparity[jax]'"
+
+    def test_a_distribution_may_have_another_name_than_its_module(self, monkeypatch):
+        def version(distribution: str) -> str:
+            if distribution != "tensorflow-cpu":
+                raise importlib.metadata.PackageNotFoundError
+            return "2.20.0"
+
+        monkeypatch.setattr(importlib.metadata, "version", version)
+        monkeypatch.setattr(
+            importlib.metadata, "packages_distributions", lambda: {"tensorflow": ["tensorflow-cpu"]}
+        )
+        assert registry._version("tensorflow") == "2.20.0"
+
+
+class TestLoad:
+    def test_exec_is_never_loaded(self):
+        with pytest.raises(UnknownImplementationError, match="is run and not loaded"):
+            load("exec:cat")
+
+    def test_a_callable_that_came_with_a_distribution_has_its_version(self):
+        loaded = load("numpy.linalg:norm")
+        assert loaded.name == "numpy.linalg:norm"
+        assert loaded.version == importlib.metadata.version("numpy")
+        assert loaded.language == "Python"
+        assert loaded.functions() == {}
+
+    @pytest.mark.parametrize("adapter", [a for a in MODES if a != "reference"])
+    def test_the_modes_are_the_adapter_s_own(self, adapter):
+        if importlib.util.find_spec(adapter) is None:
+            pytest.skip(f"{adapter} is not installed")
+        # In another process: no test should load three frameworks into this one.
+        script = f"from gradparity.adapters.{adapter} import MODES; print(tuple(MODES))"
+        ended = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
+        )
+        assert ended.stdout.splitlines()[-1] == str(MODES[adapter])
