@@ -1,0 +1,131 @@
+"""The command line: it parses and prints, and decides nothing.
+
+Heavy imports happen inside the commands that need them, so that ``gradparity --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+PRECISIONS = ("float64", "float32")
+
+
+class _Precisions(click.ParamType):
+    """A comma-separated list of precisions."""
+
+    name = "precision,..."
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split, and refuse what is no precision."""
+        names = tuple(dict.fromkeys(str(value).split(",")))
+        unknown = [name for name in names if name not in PRECISIONS]
+        if unknown:
+            self.fail(f"{unknown[0]!r} is not one of {', '.join(PRECISIONS)}")
+        return names
+
+
+class _Refusal(click.ClickException):
+    """Wrong usage, an unreadable file, or nothing to judge: one sentence, exit status 2."""
+
+    exit_code = 2
+
+    def show(self, file: object = None) -> None:
+        click.echo(f"gradparity: {self.message}", err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gradparity")
+def gradparity() -> None:
+    """Decide whether implementations of backpropagation are right."""
+
+
+@gradparity.command()
+@click.argument("implementation", nargs=-1)
+@click.option("--cases", type=click.IntRange(min=1), default=1280, show_default=True, help="How many cases to draw.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Same seed, same cases.")
+@click.option("--precision", type=_Precisions(), default="float64,float32", show_default=True, help="Which to judge.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: gradparity-run, or the next free]")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+              help="Seconds an implementation may take for one case.")  # fmt: skip
+def verify(
+    implementation: tuple[str, ...], cases: int, seed: int, precision: tuple[str, ...], out: Path | None, timeout: float
+) -> None:
+    """Judge implementations, and write a run and its report.
+
+    IMPLEMENTATION is a name that `gradparity implementations` lists, a Python callable as module:object, or a
+    program as exec:COMMAND. With none, torch:eager, tensorflow:eager, tensorflow:function and jax:jit are
+    judged, those that are installed.
+
+    Exit status: 0 all agree; 1 a divergence or a failure; 2 wrong usage, or nothing to judge; 3 the run judged
+    too little to mean anything.
+    """
+    from ..adapters import registry
+    from .campaign import Settings
+    from .run import RunFolderError
+    from .verify import verify as run
+
+    if implementation:
+        for name in implementation:
+            try:
+                registry.check(name)
+            except ValueError as error:
+                raise _Refusal(str(error)) from None
+    else:
+        installed = {listing.name for listing in registry.available() if listing.version}
+        implementation = tuple(name for name in registry.DEFAULTS if name in installed)
+        if not implementation:
+            raise _Refusal("none of the frameworks is installed; pip install 'gradparity[frameworks]', or name one")
+    settings = Settings(tuple(dict.fromkeys(implementation)), cases, seed, precision, timeout)
+    try:
+        sys.exit(run(settings, out, shlex.join(["gradparity", *sys.argv[1:]])))
+    except RunFolderError as error:
+        raise _Refusal(str(error)) from None
+
+
+@gradparity.command()
+def implementations() -> None:
+    """List what can be judged here: versions, modes, and why something is missing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..adapters.registry import available
+
+    table = Table("implementation", "version", "")
+    for listing in available():
+        table.add_row(listing.name, listing.version or "", listing.missing or "")
+    table.add_row("module:object", "", "any Python callable Case -> Gradients")
+    table.add_row("exec:COMMAND", "", "any program that reads and writes documents")
+    Console().print(table)
+
+
+@gradparity.command()
+@click.argument("implementation")
+def serve(implementation: str) -> None:
+    """Answer case documents from standard input with gradients on standard output (the worker loop)."""
+    from ..adapters.serve import main as loop
+
+    sys.exit(loop(implementation))
+
+
+def main() -> None:
+    """Run the command line; every refusal is one sentence and exit status 2."""
+    try:
+        gradparity(standalone_mode=False)
+    except click.Abort:
+        click.echo("gradparity: interrupted", err=True)
+        sys.exit(130)
+    except click.UsageError as error:
+        hint = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
+        click.echo(f"gradparity: {error.format_message().rstrip('.')}{hint}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

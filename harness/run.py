@@ -1,0 +1,251 @@
+"""The run folder: one campaign's results, written so that an interrupted run is known to be one.
+
+    run.json                 settings, versions, counts, findings; ``complete`` is its closing mark
+    verdicts/00000.parquet   a shard of rows a file, written whole and then renamed
+    findings/*.safetensors   the smallest case of each finding, as a document
+    report.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..adapters.document import write_case
+from ..reference.rounding.model import K
+from .campaign import Clock, Judged, Row, Settings
+from .findings import Collector, Finding
+from .verdict import EQUATIONS, Verdict
+
+#: Rows in memory before they become a shard; about 2 MiB on disk.
+ROWS_A_SHARD = 100_000
+
+#: A run in which this share of an implementation's verdicts says nothing has judged too little to mean anything.
+MOST_INCONCLUSIVE = 0.5
+
+_SOFTWARE = ("numpy", "hypothesis", "python-flint", "safetensors", "torch", "tensorflow", "jax", "jaxlib")
+
+
+class RunFolderError(Exception):
+    """A folder that cannot be written or is not a finished run; the message is one sentence for a person."""
+
+
+@dataclass
+class Margins:
+    """The worst margins of what agrees: away from kinks, and where a margin of 1 may be a choice of side."""
+
+    smooth: float = 0.0
+    kinked: float = 0.0
+
+
+class Run:
+    """A run being written."""
+
+    def __init__(self, folder: Path, settings: Settings, command: str) -> None:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunFolderError(f"{folder} is there already and is not empty; name another folder with --out")
+        self.folder, self.settings = folder, settings
+        self._command, self._rows, self._shards = command, list[Row](), 0
+        self._began, self._clock_began = time.time(), time.perf_counter()
+        self._counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+        self._margins: dict[tuple[str, str, str], Margins] = defaultdict(Margins)
+        self._seconds: Counter[str] = Counter()
+        self._authors: dict[str, Mapping[str, object]] = {name: {} for name in settings.implementations}
+        self._messages: Counter[tuple[str, str, str]] = Counter()
+        self._drawn: dict[str, Counter[str]] = {key: Counter() for key in ("regime", "cost", "activation", "depth")}
+        self._seen: tuple[str, int] = ("", 0)
+        self._collector = Collector()
+        try:
+            (folder / "verdicts").mkdir(parents=True)
+            (folder / "findings").mkdir()
+            self._write({"complete": False, "seed": settings.seed, "settings": asdict(settings)})
+        except OSError as error:
+            raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from None
+
+    def add(self, judged: Judged) -> None:
+        """Take in one implementation's judged answer to one case."""
+        case, name = judged.case, judged.implementation
+        self._seconds[name] += judged.seconds
+        if judged.author:
+            self._authors[name] = judged.author
+        if self._seen[0] != case.id:
+            self._seen = (case.id, self._seen[1] + 1)
+            self._drawn["regime"][case.regime] += 1
+            self._drawn["cost"][case.architecture.cost.name] += 1
+            self._drawn["depth"][str(case.architecture.depth)] += 1
+            self._drawn["activation"].update({layer.activation for layer in case.architecture.layers})
+        for row in judged.rows:
+            key = (name, row.precision, row.equation)
+            self._counts[key][row.verdict] += 1
+            if row.verdict == Verdict.AGREES:
+                worst = self._margins[key]
+                if row.kinked:
+                    worst.kinked = max(worst.kinked, row.margin)
+                else:
+                    worst.smooth = max(worst.smooth, row.margin)
+        for verdict, message in {(row.verdict, row.message.partition("\n")[0]) for row in judged.rows if row.message}:
+            self._messages[name, verdict, message] += 1
+        for divergence in judged.divergences:
+            self._collector.add(divergence)
+        self._rows += judged.rows
+        if len(self._rows) >= ROWS_A_SHARD:
+            self._write_shard()
+
+    def close(self, clock: Clock) -> dict[str, Any]:
+        """Write what is left and the closing mark; gives what run.json holds."""
+        self._write_shard()
+        content = self._content(clock)
+        self._write(content)
+        return content
+
+    def counts(self) -> Counter[str]:
+        """Count the verdicts so far."""
+        total: Counter[str] = Counter()
+        for counted in self._counts.values():
+            total += counted
+        return total
+
+    def _content(self, clock: Clock) -> dict[str, Any]:
+        seconds = time.perf_counter() - self._clock_began
+        counts: dict[str, dict[str, dict[str, int]]] = {
+            name: {equation: dict.fromkeys(Verdict, 0) for equation in EQUATIONS}
+            for name in self.settings.implementations
+        }
+        matrix = []
+        for (name, precision, equation), counted in sorted(self._counts.items()):
+            for verdict, number in counted.items():
+                counts[name][equation][verdict] += number
+            worst = self._margins[name, precision, equation]
+            matrix.append(
+                {
+                    "implementation": name, "precision": precision, "equation": equation,
+                    **{verdict: counted[verdict] for verdict in Verdict},
+                    "worst_margin": worst.smooth, "worst_margin_at_kinks": worst.kinked,
+                }  # fmt: skip
+            )
+        return {
+            "complete": True,
+            "gradparity": metadata.version("gradparity"),
+            "command": self._command,
+            "began": self._began,
+            "seed": self.settings.seed,
+            "settings": asdict(self.settings),
+            "environment": environment(),
+            "implementations": [
+                {"name": name, "version": str(self._authors[name].get("version", "unknown")),
+                 "language": str(self._authors[name].get("language", "unknown"))}
+                for name in self.settings.implementations
+            ],  # fmt: skip
+            "counts": counts,
+            "matrix": matrix,
+            "findings": [self._finding(number, f) for number, f in enumerate(self._collector.findings(), start=1)],
+            "messages": [
+                {"implementation": name, "verdict": verdict, "message": message, "cases": number}
+                for (name, verdict, message), number in self._messages.most_common()
+            ],
+            "drawn": {"cases": self._seen[1], **{key: dict(sorted(counted.items())) for key, counted in self._drawn.items()}},
+            "table_K": K,
+            "rates": {
+                "cases_per_second": self._seen[1] / seconds,
+                "seconds": {
+                    **self._seconds, "reference and bounds": clock.enclosures, "drawing cases": clock.drawing,
+                    "verdicts and certificates": clock.judging, "all": seconds,
+                },
+            },
+        }  # fmt: skip
+
+    def _finding(self, number: int, finding: Finding) -> dict[str, Any]:
+        d = finding.smallest
+        file = f"findings/{number:03}-{d.case.id}.safetensors"
+        _replace(self.folder / file, write_case(d.case))
+        return {
+            "implementation": finding.implementation, "equation": finding.equation, "layer": d.blamed.layer,
+            "precision": finding.precision, "activation": finding.activation, "cost": finding.cost,
+            "function": finding.function, "where": finding.where, "margin": d.blamed.margin, "expected": False,
+            "reason": None, "case": file, "sentence": finding.sentence, "cases": finding.cases,
+            "largest_margin": finding.largest_margin, "array": d.blamed.name, "index": list(d.blamed.index),
+            "result": repr(d.blamed.result), "exact": d.certificate.exact, "mid": repr(d.mid), "rad": repr(d.rad),
+            "z": d.z, "regime": d.case.regime, "batch": d.case.batch,
+            "architecture": {**d.case.architecture.to_json(), "precision": d.case.precision},
+        }  # fmt: skip
+
+    def _write_shard(self) -> None:
+        if not self._rows:
+            return
+        import pyarrow
+        import pyarrow.parquet
+
+        columns = {field.name: [getattr(row, field.name) for row in self._rows] for field in fields(Row)}
+        sink = pyarrow.BufferOutputStream()
+        pyarrow.parquet.write_table(pyarrow.table(columns), sink, compression="zstd")
+        _replace(self.folder / "verdicts" / f"{self._shards:05}.parquet", sink.getvalue().to_pybytes())
+        self._rows, self._shards = [], self._shards + 1
+
+    def _write(self, content: Mapping[str, Any]) -> None:
+        _replace(self.folder / "run.json", json.dumps(content, indent=1).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+def environment() -> dict[str, Any]:
+    """Say what machine and software this is."""
+    software = {}
+    for name in _SOFTWARE:
+        try:
+            software[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "software": software,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read a finished run's run.json; raises RunFolderError with one sentence where there is none."""
+    try:
+        content = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        raise RunFolderError(f"{folder} holds no readable run.json, so it is not a run") from None
+    if not isinstance(content, dict) or content.get("complete") is not True:
+        raise RunFolderError(f"{folder} is an unfinished run: its run.json lacks the closing mark")
+    return content
+
+
+def exit_status(content: Mapping[str, Any]) -> int:
+    """0 all agree; 1 a divergence or failure that is not expected; 3 too little was judged to mean anything."""
+    counts: Sequence[Counter[str]] = [
+        sum((Counter(verdicts) for verdicts in equations.values()), Counter())
+        for equations in content["counts"].values()
+    ]
+    if any(total[Verdict.DIVERGES] or total[Verdict.FAILED] for total in counts):
+        return 1
+    for total in counts:
+        judged, number = total[Verdict.AGREES], sum(total.values())
+        if judged == 0 or total[Verdict.INCONCLUSIVE] > MOST_INCONCLUSIVE * number:
+            return 3
+    return 0

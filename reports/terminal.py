@@ -1,0 +1,68 @@
+"""What the terminal shows when a run ends: the matrix, the findings, where the report is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
+
+
+def _cell(entry: Mapping[str, Any] | None) -> str:
+    """The worst verdict, told by a sign as well as by colour, with its number or the worst margin."""
+    if entry is None:
+        return "[dim]-[/]"  # the implementation's answers do not hold it
+    if entry["failed"]:
+        return f"[bold red]! {entry['failed']}[/]"
+    if entry["diverges"]:
+        return f"[red]✗ {entry['diverges']}[/]"
+    if entry["agrees"]:
+        return f"[green]✓[/] {entry['worst_margin']:.2f}"
+    return "[dim]?[/]"
+
+
+def _matrix(content: Mapping[str, Any]) -> Table:
+    entries = {(e["implementation"], e["precision"], e["equation"]): e for e in content["matrix"]}
+    table = Table(
+        title="✓ worst margin of what agrees (1 is the edge)   ✗ divergences   ! failures   ? nothing judged",
+        title_justify="left", title_style="dim", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    table.add_column("implementation", overflow="fold")
+    table.add_column("precision")
+    for name in (*_EQUATIONS, "verdicts", "unclear"):
+        table.add_column(name, justify="right")
+    for implementation in content["implementations"]:
+        name = implementation["name"]
+        for precision in content["settings"]["precisions"]:
+            row = [entries.get((name, precision, equation)) for equation in _EQUATIONS]
+            total = {v: sum(e[v] for e in row if e) for v in ("agrees", "diverges", "inconclusive", "unsupported", "failed")}
+            unclear = total["inconclusive"] + total["unsupported"]
+            table.add_row(escape(name), precision, *map(_cell, row), f"{sum(total.values()):,}", f"{unclear:,}")
+    return table
+
+
+def summary(content: Mapping[str, Any], console: Console) -> None:
+    """Print the closing table and the findings of a finished run."""
+    console.print(_matrix(content))
+    if content["findings"]:
+        console.print(f"[bold]{len(content['findings'])} findings[/], each confirmed in arbitrary precision:")
+    for number, finding in enumerate(content["findings"], start=1):
+        console.print(f"{number:3}. {escape(finding['sentence'])}", highlight=False, soft_wrap=True)
+    for message in content["messages"]:
+        console.print(
+            f"[dim]{escape(message['implementation'])}: {message['verdict']} in {message['cases']} cases: "
+            f"{escape(message['message'])}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    rates = content["rates"]
+    console.print(
+        f"{content['drawn']['cases']:,} cases in {rates['seconds']['all']:.0f} s "
+        f"({rates['cases_per_second']:.1f} a second), seed {content['seed']}.",
+        highlight=False,
+    )
