@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import count, islice
 
-from ..property_tests.strategies import REGIMES_EACH, structure_at
+from ..property_tests.strategies import structure_at
 from ..reference.enclosure import Interval, enclose
 from ..reference.exact import Certificate, Certifier
 from ..reference.network import Case
@@ -101,22 +101,18 @@ class Clock:
 
 
 def draw_cases(settings: Settings) -> Iterator[Case]:
-    """Draw the campaign's cases, those of one architecture and precision together, so that it is compiled once."""
+    """Draw the campaign's cases, those of one architecture together, so that it is compiled once.
+
+    The precisions take turns: a compiler's time is better spent on another architecture than on the same one
+    in another precision.
+    """
 
     def drawn() -> Iterator[Case]:
-        index = 0
-        while True:
-            structure = structure_at(settings.seed, index)
-            for precision in settings.precisions:
-                yield from structure.cases(precision)
-            index += 1
+        for index in count():
+            precision = settings.precisions[index % len(settings.precisions)]
+            yield from structure_at(settings.seed, index).cases(precision)
 
     return islice(drawn(), settings.cases)
-
-
-def architectures(settings: Settings) -> int:
-    """How many architectures the campaign's cases are spread over."""
-    return -(-settings.cases // (REGIMES_EACH * len(settings.precisions)))
 
 
 def campaign(

@@ -106,14 +106,14 @@ class Collector:
 
     def _explained(self) -> Iterable[tuple[Key, Group]]:
         """Leave one function in each key: for BP1, the one that explains most of what is left."""
-        known = {key[:2] + (key[4],) for key in self._groups if key[2] in ("forward", "BP2") and key[4]}
+        known = {(*key[:2], key[4]) for key in self._groups if key[2] == "BP2" and key[4]}
         uncertain: dict[tuple[str, str], dict[Key, Group]] = defaultdict(dict)
         for key, group in self._groups.items():
             if key[2] == "cost":
                 yield (*key[:4], "", key[5]), group
             elif key[2] != "BP1":
                 yield key, group
-            elif (*key[:2], key[4]) in known:  # the same function was caught by itself elsewhere
+            elif (*key[:2], key[4]) in known:  # the same derivative was caught by itself elsewhere
                 yield (*key[:5], ""), group
             else:
                 uncertain[key[:2]][key] = group

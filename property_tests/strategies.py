@@ -25,7 +25,7 @@ _LAST = {
 }
 
 #: How many regimes one structure is tried in: compiling is paid once an architecture.
-REGIMES_EACH = 4
+REGIMES_EACH = 8
 
 
 @dataclass(frozen=True)

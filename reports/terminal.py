@@ -29,13 +29,13 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
 def _matrix(content: Mapping[str, Any]) -> Table:
     entries = {(e["implementation"], e["precision"], e["equation"]): e for e in content["matrix"]}
     table = Table(
-        title="✓ worst margin of what agrees (1 is the edge)   ✗ divergences   ! failures   ? nothing judged",
+        title="✓ worst margin of what agrees (1 is the edge)  ✗ diverge  ! failed",
         title_justify="left", title_style="dim", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
-    table.add_column("implementation", overflow="fold")
-    table.add_column("precision")
+    table.add_column("implementation", no_wrap=True, overflow="ellipsis", min_width=14, max_width=32)
+    table.add_column("precision", no_wrap=True, min_width=7)
     for name in (*_EQUATIONS, "verdicts", "unclear"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True, min_width=6)
     for implementation in content["implementations"]:
         name = implementation["name"]
         for precision in content["settings"]["precisions"]:
