@@ -116,7 +116,10 @@ def draw_cases(settings: Settings) -> Iterator[Case]:
 
 
 def campaign(
-    settings: Settings, clock: Clock, cases: Iterator[Case] | None = None, announce: Callable[[Case], None] = lambda _: None
+    settings: Settings,
+    clock: Clock,
+    cases: Iterator[Case] | None = None,
+    announce: Callable[[Case], None] = lambda _: None,
 ) -> Iterator[Judged]:
     """Run a campaign; gives one Judged for each case and implementation, cases in order.
 
@@ -139,7 +142,11 @@ def campaign(
 
 
 def _judge(
-    settings: Settings, clock: Clock, case: Case, enclosure: dict[str, Interval], answers: list[Future[Answer]]
+    settings: Settings,
+    clock: Clock,
+    case: Case,
+    enclosure: dict[str, Interval],
+    answers: list[Future[Answer]],
 ) -> Iterator[Judged]:
     certifier = Certifier(case)  # one exact run serves every implementation that diverges
     for name, future in zip(settings.implementations, answers, strict=True):
@@ -166,7 +173,9 @@ def _rows(
 
     if answer.gradients is None:
         verdict = Verdict.UNSUPPORTED if answer.outcome == "unsupported" else Verdict.FAILED
-        nothing = [EquationVerdict(equation, 0, "", verdict, 0.0, (), 0.0, 0, 0, False) for equation in EQUATIONS]
+        nothing = [
+            EquationVerdict(equation, 0, "", verdict, 0.0, (), 0.0, 0, 0, False) for equation in EQUATIONS
+        ]
         return [row(one, answer.message) for one in nothing], []
 
     judged = judge_answer(case, answer.gradients, enclosure)
@@ -187,8 +196,13 @@ def _rows(
         of_a_neuron = blamed.name.startswith(("a", "delta"))
         divergences.append(
             Divergence(
-                case, name, blamed, float(interval.mid[blamed.index]), float(interval.rad[blamed.index]),
-                float(z[blamed.index]) if of_a_neuron else None, certificates[blamed.name],
-            )  # fmt: skip
+                case,
+                name,
+                blamed,
+                float(interval.mid[blamed.index]),
+                float(interval.rad[blamed.index]),
+                float(z[blamed.index]) if of_a_neuron else None,
+                certificates[blamed.name],
+            )
         )
     return [row(one, messages.get(one.name, "")) for one in judged], divergences

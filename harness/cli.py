@@ -14,12 +14,14 @@ import click
 PRECISIONS = ("float64", "float32")
 
 
-class _Precisions(click.ParamType):
+class _Precisions(click.ParamType[tuple[str, ...]]):
     """A comma-separated list of precisions."""
 
     name = "precision,..."
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
         """Split, and refuse what is no precision."""
         names = tuple(dict.fromkeys(str(value).split(",")))
         unknown = [name for name in names if name not in PRECISIONS]
@@ -45,14 +47,29 @@ def gradparity() -> None:
 
 @gradparity.command()
 @click.argument("implementation", nargs=-1)
-@click.option("--cases", type=click.IntRange(min=1), default=1280, show_default=True, help="How many cases to draw.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Same seed, same cases.")
-@click.option("--precision", type=_Precisions(), default="float64,float32", show_default=True, help="Which to judge.")
-@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: gradparity-run, or the next free]")
+@click.option(
+    "--cases", type=click.IntRange(min=1), default=1280, show_default=True, help="How many cases to draw."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Same seed, same cases."
+)
+@click.option(
+    "--precision", type=_Precisions(), default="float64,float32", show_default=True, help="Which to judge."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The run's folder.  [default: gradparity-run, or the next free]",
+)
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
               help="Seconds an implementation may take for one case.")  # fmt: skip
 def verify(
-    implementation: tuple[str, ...], cases: int, seed: int, precision: tuple[str, ...], out: Path | None, timeout: float
+    implementation: tuple[str, ...],
+    cases: int,
+    seed: int,
+    precision: tuple[str, ...],
+    out: Path | None,
+    timeout: float,
 ) -> None:
     """Judge implementations, and write a run and its report.
 
@@ -78,7 +95,9 @@ def verify(
         installed = {listing.name for listing in registry.available() if listing.version}
         implementation = tuple(name for name in registry.DEFAULTS if name in installed)
         if not implementation:
-            raise _Refusal("none of the frameworks is installed; pip install 'gradparity[frameworks]', or name one")
+            raise _Refusal(
+                "none of the frameworks is installed; pip install 'gradparity[frameworks]', or name one"
+            )
     settings = Settings(tuple(dict.fromkeys(implementation)), cases, seed, precision, timeout)
     try:
         sys.exit(run(settings, out, shlex.join(["gradparity", *sys.argv[1:]])))

@@ -36,7 +36,10 @@ class Group:
             self.smallest = other.smallest
         self.cases += other.cases
         self.largest_margin = max(self.largest_margin, other.largest_margin)
-        self.lowest_z, self.highest_z = min(self.lowest_z, other.lowest_z), max(self.highest_z, other.highest_z)
+        self.lowest_z, self.highest_z = (
+            min(self.lowest_z, other.lowest_z),
+            max(self.highest_z, other.highest_z),
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Collector:
         cost = case.architecture.cost.name if blamed.equation in ("BP1", "cost") else ""
         key = (divergence.implementation, case.precision, blamed.equation, kind, activation, cost)
         z = divergence.z
-        group = Group(divergence, 1, blamed.margin, math.inf if z is None else z, -math.inf if z is None else z)
+        group = Group(
+            divergence, 1, blamed.margin, math.inf if z is None else z, -math.inf if z is None else z
+        )
         if key in self._groups:
             self._groups[key].add(group)
         else:

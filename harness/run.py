@@ -1,9 +1,9 @@
 """The run folder: one campaign's results, written so that an interrupted run is known to be one.
 
-    run.json                 settings, versions, counts, findings; ``complete`` is its closing mark
-    verdicts/00000.parquet   a shard of rows a file, written whole and then renamed
-    findings/*.safetensors   the smallest case of each finding, as a document
-    report.html
+run.json                 settings, versions, counts, findings; ``complete`` is its closing mark
+verdicts/00000.parquet   a shard of rows a file, written whole and then renamed
+findings/*.safetensors   the smallest case of each finding, as a document
+report.html
 """
 
 from __future__ import annotations
@@ -51,16 +51,20 @@ class Run:
 
     def __init__(self, folder: Path, settings: Settings, command: str) -> None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunFolderError(f"{folder} is there already and is not empty; name another folder with --out")
+            raise RunFolderError(
+                f"{folder} is there already and is not empty; name another folder with --out"
+            )
         self.folder, self.settings = folder, settings
         self._command, self._rows, self._shards = command, list[Row](), 0
         self._began, self._clock_began = time.time(), time.perf_counter()
         self._counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
         self._margins: dict[tuple[str, str, str], Margins] = defaultdict(Margins)
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._authors: dict[str, Mapping[str, object]] = {name: {} for name in settings.implementations}
         self._messages: Counter[tuple[str, str, str]] = Counter()
-        self._drawn: dict[str, Counter[str]] = {key: Counter() for key in ("regime", "cost", "activation", "depth")}
+        self._drawn: dict[str, Counter[str]] = {
+            key: Counter() for key in ("regime", "cost", "activation", "depth")
+        }
         self._seen: tuple[str, int] = ("", 0)
         self._collector = Collector()
         try:
@@ -91,7 +95,9 @@ class Run:
                     worst.kinked = max(worst.kinked, row.margin)
                 else:
                     worst.smooth = max(worst.smooth, row.margin)
-        for verdict, message in {(row.verdict, row.message.partition("\n")[0]) for row in judged.rows if row.message}:
+        for verdict, message in {
+            (row.verdict, row.message.partition("\n")[0]) for row in judged.rows if row.message
+        }:
             self._messages[name, verdict, message] += 1
         for divergence in judged.divergences:
             self._collector.add(divergence)
@@ -116,7 +122,7 @@ class Run:
     def _content(self, clock: Clock) -> dict[str, Any]:
         seconds = time.perf_counter() - self._clock_began
         counts: dict[str, dict[str, dict[str, int]]] = {
-            name: {equation: dict.fromkeys(Verdict, 0) for equation in EQUATIONS}
+            name: {equation: {str(verdict): 0 for verdict in Verdict} for equation in EQUATIONS}
             for name in self.settings.implementations
         }
         matrix = []
@@ -126,10 +132,13 @@ class Run:
             worst = self._margins[name, precision, equation]
             matrix.append(
                 {
-                    "implementation": name, "precision": precision, "equation": equation,
-                    **{verdict: counted[verdict] for verdict in Verdict},
-                    "worst_margin": worst.smooth, "worst_margin_at_kinks": worst.kinked,
-                }  # fmt: skip
+                    "implementation": name,
+                    "precision": precision,
+                    "equation": equation,
+                    **{str(verdict): counted[verdict] for verdict in Verdict},
+                    "worst_margin": worst.smooth,
+                    "worst_margin_at_kinks": worst.kinked,
+                }
             )
         return {
             "complete": True,
@@ -140,42 +149,70 @@ class Run:
             "settings": asdict(self.settings),
             "environment": environment(),
             "implementations": [
-                {"name": name, "version": str(self._authors[name].get("version", "unknown")),
-                 "language": str(self._authors[name].get("language", "unknown"))}
+                {
+                    "name": name,
+                    "version": str(self._authors[name].get("version", "unknown")),
+                    "language": str(self._authors[name].get("language", "unknown")),
+                }
                 for name in self.settings.implementations
-            ],  # fmt: skip
+            ],
             "counts": counts,
             "matrix": matrix,
-            "findings": [self._finding(number, f) for number, f in enumerate(self._collector.findings(), start=1)],
+            "findings": [
+                self._finding(number, f) for number, f in enumerate(self._collector.findings(), start=1)
+            ],
             "messages": [
                 {"implementation": name, "verdict": verdict, "message": message, "cases": number}
                 for (name, verdict, message), number in self._messages.most_common()
             ],
-            "drawn": {"cases": self._seen[1], **{key: dict(sorted(counted.items())) for key, counted in self._drawn.items()}},
+            "drawn": {
+                "cases": self._seen[1],
+                **{key: dict(sorted(counted.items())) for key, counted in self._drawn.items()},
+            },
             "table_K": K,
             "rates": {
                 "cases_per_second": self._seen[1] / seconds,
                 "seconds": {
-                    **self._seconds, "reference and bounds": clock.enclosures, "drawing cases": clock.drawing,
-                    "verdicts and certificates": clock.judging, "all": seconds,
+                    **self._seconds,
+                    "reference and bounds": clock.enclosures,
+                    "drawing cases": clock.drawing,
+                    "verdicts and certificates": clock.judging,
+                    "all": seconds,
                 },
             },
-        }  # fmt: skip
+        }
 
     def _finding(self, number: int, finding: Finding) -> dict[str, Any]:
         d = finding.smallest
         file = f"findings/{number:03}-{d.case.id}.safetensors"
         _replace(self.folder / file, write_case(d.case))
         return {
-            "implementation": finding.implementation, "equation": finding.equation, "layer": d.blamed.layer,
-            "precision": finding.precision, "activation": finding.activation, "cost": finding.cost,
-            "function": finding.function, "where": finding.where, "margin": d.blamed.margin, "expected": False,
-            "reason": None, "case": file, "sentence": finding.sentence, "cases": finding.cases,
-            "largest_margin": finding.largest_margin, "array": d.blamed.name, "index": list(d.blamed.index),
-            "result": repr(d.blamed.result), "exact": d.certificate.exact, "mid": repr(d.mid), "rad": repr(d.rad),
-            "z": d.z, "regime": d.case.regime, "batch": d.case.batch,
+            "implementation": finding.implementation,
+            "equation": finding.equation,
+            "layer": d.blamed.layer,
+            "precision": finding.precision,
+            "activation": finding.activation,
+            "cost": finding.cost,
+            "function": finding.function,
+            "where": finding.where,
+            "margin": d.blamed.margin,
+            "expected": False,
+            "reason": None,
+            "case": file,
+            "sentence": finding.sentence,
+            "cases": finding.cases,
+            "largest_margin": finding.largest_margin,
+            "array": d.blamed.name,
+            "index": list(d.blamed.index),
+            "result": repr(d.blamed.result),
+            "exact": d.certificate.exact,
+            "mid": repr(d.mid),
+            "rad": repr(d.rad),
+            "z": d.z,
+            "regime": d.case.regime,
+            "batch": d.case.batch,
             "architecture": {**d.case.architecture.to_json(), "precision": d.case.precision},
-        }  # fmt: skip
+        }
 
     def _write_shard(self) -> None:
         if not self._rows:

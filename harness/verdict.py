@@ -80,7 +80,9 @@ def _judge_array(name: str, result: Array, interval: Interval, depth: int) -> Eq
     verdict = Verdict.DIVERGES if worst > 1 else Verdict.INCONCLUSIVE if wide else Verdict.AGREES
     equation, layer = equation_of(name, depth)
     value = float(result[index]) if margin.size else 0.0
-    return EquationVerdict(equation, layer, name, verdict, worst, index, value, margin.size, wide, interval.kinked)
+    return EquationVerdict(
+        equation, layer, name, verdict, worst, index, value, margin.size, wide, interval.kinked
+    )
 
 
 def judge_answer(case: Case, answer: Gradients, enclosure: Mapping[str, Interval]) -> list[EquationVerdict]:

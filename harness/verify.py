@@ -6,7 +6,14 @@ from itertools import count
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from ..reference.network import Case
 from ..reports.html import write_report
@@ -24,11 +31,15 @@ def verify(settings: Settings, out: Path | None, command: str) -> int:
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[verdicts]}"), console=errors, transient=True,
     ) as progress:  # fmt: skip
-        task = progress.add_task("starting", total=settings.cases * len(settings.implementations), verdicts="")
+        task = progress.add_task(
+            "starting", total=settings.cases * len(settings.implementations), verdicts=""
+        )
 
         def announce(case: Case) -> None:
             layers = " ".join(layer.activation for layer in case.architecture.layers[-2:])
-            description = f"{case.architecture.depth} layers .. {layers}, {case.architecture.cost.name}, {case.regime}"
+            description = (
+                f"{case.architecture.depth} layers .. {layers}, {case.architecture.cost.name}, {case.regime}"
+            )
             progress.update(task, description=description[:64])
 
         for judged in campaign(settings, clock, announce=announce):

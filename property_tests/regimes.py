@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,9 +50,9 @@ def _targets(rng: Generator, cost: str, shape: tuple[int, int]) -> Array:
         return rng.uniform(0, 1, shape)
     if cost in _DISTRIBUTIONS:
         soft = rng.exponential(1, shape)
-        return soft / soft.sum(axis=1, keepdims=True)
+        return np.asarray(soft / soft.sum(axis=1, keepdims=True))
     if cost == "poisson":
-        return rng.poisson(2, shape).astype(np.float64)
+        return np.asarray(rng.poisson(2, shape), np.float64)
     return rng.normal(0, 1, shape)
 
 
@@ -59,7 +60,7 @@ def _ordinary(rng: Generator, network: Architecture, m: int) -> Values:
     """Draw what a network looks like after its initialisation: z of order 1 in every layer."""
     widths = network.widths
     return Values(
-        [rng.normal(0, n_in**-0.5, (n_out, n_in)) for n_in, n_out in zip(widths, widths[1:], strict=False)],
+        [rng.normal(0, n_in**-0.5, (n_out, n_in)) for n_in, n_out in pairwise(widths)],
         [rng.normal(0, 0.5, n) for n in widths[1:]],
         rng.normal(0, 1, (m, widths[0])),
         _targets(rng, network.cost.name, (m, widths[-1])),
@@ -97,7 +98,9 @@ def _at_kinks(values: Values, rng: Generator, network: Architecture, dtype: np.d
         sigma = activation(network.layers[-1])
         outputs = np.asarray(sigma.value(values.biases[-1][None, :].astype(dtype)), np.float64)[0]
         delta = network.cost.delta or 0.0
-        values.y[:, known] = outputs[known] + rng.choice([0.0, delta, -delta], (values.y.shape[0], int(known.sum())))
+        values.y[:, known] = outputs[known] + rng.choice(
+            [0.0, delta, -delta], (values.y.shape[0], int(known.sum()))
+        )
 
 
 def _tiny(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
@@ -162,7 +165,9 @@ REGIMES = (
     Regime("one_hot", "targets of exactly 0 and 1: 0 log 0", _one_hot),
     Regime("soft_targets", "targets of a distribution that do not sum to 1, as the definition allows", _soft),
     Regime("repeated_rows", "the same example m times: a lost or doubled row shows", _repeat),
-    Regime("mixed_magnitudes", "neighbours that differ by factors of a thousand: sums lose the small ones", _mix),
+    Regime(
+        "mixed_magnitudes", "neighbours that differ by factors of a thousand: sums lose the small ones", _mix
+    ),
 )
 
 BY_NAME = {regime.name: regime for regime in REGIMES}

@@ -53,7 +53,11 @@ def layers(draw: st.DrawFn, activations: tuple[str, ...] = ACTIVATIONS, widest: 
 
 @st.composite
 def architectures(
-    draw: st.DrawFn, cost: str | None = None, activation: str | None = None, deepest: int = 8, widest: int = 64
+    draw: st.DrawFn,
+    cost: str | None = None,
+    activation: str | None = None,
+    deepest: int = 8,
+    widest: int = 64,
 ) -> Architecture:
     """Draw an architecture: every activation and cost, mixed within a network, of unequal widths.
 

@@ -89,7 +89,11 @@ def _sigmoid() -> Elementwise:
         return a * (1 - a) * (1 - 2 * a)
 
     return Elementwise(
-        smooth([sigmoid], [lambda z: sigmoid(z) * sigmoid(-z), lambda z: sigmoid(z) * (1 - sigmoid(z))], curvature)
+        smooth(
+            [sigmoid],
+            [lambda z: sigmoid(z) * sigmoid(-z), lambda z: sigmoid(z) * (1 - sigmoid(z))],
+            curvature,
+        )
     )
 
 
@@ -201,7 +205,9 @@ def _gelu_tanh() -> Elementwise:
     """Hendrycks and Gimpel's approximation, z/2 (1 + tanh(sqrt(2/π) (z + 0.044715 z³)))."""
 
     def inner(z: Any) -> Any:
-        return constant("0.79788456080286535587989211986876373", z) * (z + constant("0.044715", z) * (z * z * z))
+        return constant("0.79788456080286535587989211986876373", z) * (
+            z + constant("0.044715", z) * (z * z * z)
+        )
 
     def inner_slope(z: Any) -> Any:
         return constant("0.79788456080286535587989211986876373", z) * (1 + constant("0.134145", z) * (z * z))
@@ -418,7 +424,11 @@ _PLAIN: dict[str, Callable[[], Activation]] = {
     "softmax": lambda: Coupled(softmax, _softmax_vjp),
     "log_softmax": lambda: Coupled(log_softmax, _log_softmax_vjp),
 }
-_WITH_ALPHA: dict[str, Callable[[float], Activation]] = {"leaky_relu": _leaky_relu, "elu": _elu, "celu": _celu}
+_WITH_ALPHA: dict[str, Callable[[float], Activation]] = {
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "celu": _celu,
+}
 
 
 @cache

@@ -15,7 +15,7 @@ import numpy as np
 
 from .activations import log_softmax, softmax
 from .elementary import constant, exp, log, log1p, sigmoid, tanh
-from .network import DELTA, Array, Cost
+from .network import DELTA, Cost
 from .scalar import Piece, Scalar, smooth
 
 
@@ -42,7 +42,7 @@ def _of_residual(scalar: Scalar) -> CostFunction:
 
 def _of_output(scalar: Scalar) -> CostFunction:
     """Make Σ f(a; y), for an f whose formulas mix a and y."""
-    return CostFunction(lambda a, y: scalar.value(a, y).sum(), lambda a, y: scalar.slope(a, y))
+    return CostFunction(lambda a, y: scalar.value(a, y).sum(), scalar.slope)
 
 
 def _zero(r: Any) -> Any:
@@ -58,12 +58,15 @@ def _absolute_error() -> CostFunction:
 def _huber(delta: float) -> CostFunction:
     def outside(sign: int, lo: float, hi: float) -> Piece:
         return Piece(
-            [lambda r: delta * (sign * r - 0.5 * delta), lambda r: delta * (sign * r) - 0.5 * (delta * constant(delta, r))],
+            [
+                lambda r: delta * (sign * r - 0.5 * delta),
+                lambda r: delta * (sign * r) - 0.5 * (delta * constant(delta, r)),
+            ],
             [lambda r: constant(sign * delta, r)],
             _zero,
             lo,
             hi,
-        )  # fmt: skip
+        )
 
     # The others are automatic differentiation of ½q² + δ(|r| - q), q = min(|r|, δ), as optax and TensorFlow 1 have it.
     inside = Piece(
@@ -97,8 +100,10 @@ def _log_cosh() -> CostFunction:
                 lambda r: 1 - 2 * sigmoid(-2 * r),
                 lambda r: sigmoid(2 * r) - sigmoid(-2 * r),
                 # Through the logarithm of e^r + e^-r, as automatic differentiation has it.
-                lambda r: exp(r - (sign * r + log1p(exp(-2 * (sign * r)))))
-                - exp(-r - (sign * r + log1p(exp(-2 * (sign * r))))),
+                lambda r: (
+                    exp(r - (sign * r + log1p(exp(-2 * (sign * r)))))
+                    - exp(-r - (sign * r + log1p(exp(-2 * (sign * r)))))
+                ),
             ],
             curvature,
             lo,
@@ -115,9 +120,7 @@ def _hinge() -> CostFunction:
 
 
 def _squared_hinge() -> CostFunction:
-    falling = Piece(
-        [lambda s: (1 - s) * (1 - s)], [lambda s: -2 * (1 - s)], lambda s: constant(2, s), hi=1
-    )
+    falling = Piece([lambda s: (1 - s) * (1 - s)], [lambda s: -2 * (1 - s)], lambda s: constant(2, s), hi=1)
     satisfied = Piece([_zero], [_zero], _zero, lo=1)
     return _of_margin(Scalar((falling, satisfied)))
 
@@ -201,7 +204,7 @@ def xlogx(y: Any) -> Any:
         return y.xlogx()
     if y.dtype == object:
         result = np.empty_like(y)
-        result.flat = [value * value.log() if value > 0 else value for value in y.flat]
+        result.flat[:] = [value * value.log() if value > 0 else value for value in y.flat]
         return result
     return np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0).astype(y.dtype)
 

@@ -62,7 +62,7 @@ def erf(x: Any) -> Any:
 
 def _each(function: Any, x: Array) -> Array:
     result = np.empty_like(x)
-    result.flat = [function(value) for value in x.flat]
+    result.flat[:] = [function(value) for value in x.flat]
     return result
 
 
@@ -91,7 +91,9 @@ def constant(value: float | str, like: Any) -> Any:
     if not isinstance(like, np.ndarray):
         as_float = float(value)
         exact = not isinstance(value, str)
-        return like.constant(as_float, like.model.constant_error(as_float) if exact else like.model.unit * abs(as_float))
+        return like.constant(
+            as_float, like.model.constant_error(as_float) if exact else like.model.unit * abs(as_float)
+        )
     if like.dtype == object:
         import flint
 

@@ -43,22 +43,24 @@ def enclose(case: Case) -> dict[str, Interval]:
         return Ball.exact(arithmetic, array)
 
     parameters = Parameters(
-        tuple(given(W) for W in case.parameters.weights),  # type: ignore[misc]
-        tuple(given(b) for b in case.parameters.biases),  # type: ignore[misc]
+        tuple(map(given, case.parameters.weights)), tuple(map(given, case.parameters.biases))
     )
     with np.errstate(all="ignore"):
         answer = backprop(case.architecture, parameters, given(case.x), given(case.y))
     sizes = _natural_sizes(case, answer)
     return {
-        name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked) for name, ball in answer.tensors().items()
+        name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked)
+        for name, ball in answer.tensors().items()
     }
 
 
 def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
     """Carry root-sum-squares back through the layers with every σ′ replaced by 1."""
     m = case.batch if case.architecture.reduction == "mean" else 1
-    z, a, delta = ([np.abs(ball.mid).astype(np.float64) for ball in family or ()] for family in
-                   (answer.z, answer.a, answer.delta))
+    z, a, delta = (
+        [np.abs(ball.mid).astype(np.float64) for ball in family or ()]
+        for family in (answer.z, answer.a, answer.delta)
+    )
     W = [np.abs(weights).astype(np.float64) for weights in case.parameters.weights]
     previous = [np.abs(case.x).astype(np.float64), *a]
     with np.errstate(all="ignore"):
@@ -112,4 +114,6 @@ def links(case: Case, own: Gradients) -> dict[str, Interval]:
         for l in range(network.depth):  # noqa: E741
             found[f"db{l + 1}"] = bp3(delta[l])
             found[f"dW{l + 1}"] = bp4(delta[l], a[l])
-    return {name: Interval(ball.mid, ball.rad * INFLATION, np.inf, ball.kinked) for name, ball in found.items()}
+    return {
+        name: Interval(ball.mid, ball.rad * INFLATION, np.inf, ball.kinked) for name, ball in found.items()
+    }

@@ -37,7 +37,7 @@ def _matrix(array: Array) -> Any:
 
 def _array(entries: list[Any], shape: tuple[int, ...]) -> ExactArray:
     result = np.empty(shape, dtype=object).view(ExactArray)
-    result.flat = entries
+    result.flat[:] = entries
     return result
 
 

@@ -155,10 +155,10 @@ class Architecture:
 class Parameters:
     """Weights W^l (n_l, n_{l-1}) and biases b^l (n_l,), for l = 1..L."""
 
-    weights: tuple[Array, ...]
-    biases: tuple[Array, ...]
+    weights: tuple[Any, ...]
+    biases: tuple[Any, ...]
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return iter(zip(self.weights, self.biases, strict=True))
 
 
@@ -194,14 +194,18 @@ class Case:
             raise MalformedError(f"precision must be one of {', '.join(DTYPES)}, got {self.precision!r}")
         dtype, widths, depth = DTYPES[self.precision], self.architecture.widths, self.architecture.depth
         if len(self.parameters.weights) != depth or len(self.parameters.biases) != depth:
-            raise MalformedError(f"the architecture has {depth} layers, but the parameters have other numbers")
+            raise MalformedError(
+                f"the architecture has {depth} layers, but the parameters have other numbers"
+            )
         m = np.shape(self.x)[0] if np.ndim(self.x) == 2 else -1
         frozen = Parameters(
             tuple(
                 _frozen(W, dtype, (widths[i + 1], widths[i]), f"W{i + 1}")
                 for i, W in enumerate(self.parameters.weights)
             ),
-            tuple(_frozen(b, dtype, (widths[i + 1],), f"b{i + 1}") for i, b in enumerate(self.parameters.biases)),
+            tuple(
+                _frozen(b, dtype, (widths[i + 1],), f"b{i + 1}") for i, b in enumerate(self.parameters.biases)
+            ),
         )
         object.__setattr__(self, "parameters", frozen)
         object.__setattr__(self, "x", _frozen(self.x, dtype, (m, widths[0]), "x"))
@@ -244,17 +248,18 @@ class Gradients:
     """What an implementation answers.
 
     dW[l-1] is ∂C/∂W^l (n_l, n_{l-1}) and db[l-1] is ∂C/∂b^l (n_l,). The rest is optional, and each lets
-    more be judged by itself: the cost (a scalar), and δ^l, z^l, a^l (m, n_l) for l = 1..L.
+    more be judged by itself: the cost (a scalar), and δ^l, z^l, a^l (m, n_l) for l = 1..L. Between an
+    implementation and the suite they are NumPy arrays; inside the reference, whatever backprop.py ran on.
     """
 
-    dW: Sequence[Array]
-    db: Sequence[Array]
-    cost: Array | None = None
-    delta: Sequence[Array] | None = None
-    z: Sequence[Array] | None = None
-    a: Sequence[Array] | None = None
+    dW: Sequence[Any]
+    db: Sequence[Any]
+    cost: Any | None = None
+    delta: Sequence[Any] | None = None
+    z: Sequence[Any] | None = None
+    a: Sequence[Any] | None = None
 
-    def tensors(self) -> dict[str, Array]:
+    def tensors(self) -> dict[str, Any]:
         """Name the arrays as the document does: dW1.., db1.., cost, delta1.., z1.., a1.."""
         named = {} if self.cost is None else {"cost": self.cost}
         for key in ("dW", "db", "delta", "z", "a"):
@@ -285,6 +290,8 @@ class Gradients:
 
         dW, db = family("dW"), family("db")
         if dW is None or db is None:
-            missing = next(f"{k}{i}" for i in range(1, depth + 1) for k in ("dW", "db") if f"{k}{i}" not in named)
+            missing = next(
+                f"{k}{i}" for i in range(1, depth + 1) for k in ("dW", "db") if f"{k}{i}" not in named
+            )
             raise MalformedError(f"the answer lacks {missing}")
         return cls(dW, db, checked.get("cost"), family("delta"), family("z"), family("a"))

@@ -40,9 +40,14 @@ def _matrix(content: Mapping[str, Any]) -> Table:
         name = implementation["name"]
         for precision in content["settings"]["precisions"]:
             row = [entries.get((name, precision, equation)) for equation in _EQUATIONS]
-            total = {v: sum(e[v] for e in row if e) for v in ("agrees", "diverges", "inconclusive", "unsupported", "failed")}
+            total = {
+                v: sum(e[v] for e in row if e)
+                for v in ("agrees", "diverges", "inconclusive", "unsupported", "failed")
+            }
             unclear = total["inconclusive"] + total["unsupported"]
-            table.add_row(escape(name), precision, *map(_cell, row), f"{sum(total.values()):,}", f"{unclear:,}")
+            table.add_row(
+                escape(name), precision, *map(_cell, row), f"{sum(total.values()):,}", f"{unclear:,}"
+            )
     return table
 
 

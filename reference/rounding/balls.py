@@ -126,7 +126,10 @@ class Ball:
         largest rounding error of any formula, anywhere in the ball). At a kink the pieces' hull is taken.
         """
         with np.errstate(all="ignore"):
-            lo, hi = (np.asarray(self.mid - self.rad, np.float64), np.asarray(self.mid + self.rad, np.float64))
+            lo, hi = (
+                np.asarray(self.mid - self.rad, np.float64),
+                np.asarray(self.mid + self.rad, np.float64),
+            )
             found = [self._on(piece, order, exact, lo, hi) for piece in function.pieces]
             low, high, mid, rad = found[0][1:]
             met = found[0][0]

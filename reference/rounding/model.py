@@ -55,8 +55,8 @@ class Model:
 @cache
 def model(precision: str) -> Model:
     """Give the model of a precision: float64 or float32."""
-    info = np.finfo(np.dtype(precision))
-    midpoint = np.dtype(np.longdouble if precision == "float64" else np.float64)
+    info: np.finfo[Any] = np.finfo(np.float64 if precision == "float64" else np.float32)
+    midpoint: np.dtype[Any] = np.dtype(np.longdouble if precision == "float64" else np.float64)
     # 4 times the smallest normal number: an operation's inputs and its result may each be flushed to zero.
     # At 1 times, TensorFlow and JAX raised false alarms on subnormal inputs.
     return Model(

@@ -31,12 +31,12 @@ class Span:
     @property
     def size(self) -> Array:
         """The largest absolute value, of the exact or of the computed result."""
-        return np.maximum(np.abs(self.lo), np.abs(self.hi)) + self.err
+        return np.asarray(np.maximum(np.abs(self.lo), np.abs(self.hi)) + self.err)
 
     @property
     def _least(self) -> Array:
         """The smallest absolute value, of the exact or of the computed result (0 where it may vanish)."""
-        return np.maximum(np.maximum(self.lo, -self.hi) - self.err, 0.0)
+        return np.asarray(np.maximum(np.maximum(self.lo, -self.hi) - self.err, 0.0))
 
     def constant(self, value: float, err: float) -> Span:
         """Give a constant over the same range."""

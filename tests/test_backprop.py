@@ -1,0 +1,406 @@
+"""The four equations against three oracles that share no code with them, each in 300-bit arithmetic.
+
+    demon        the book's demon at the neuron: it adds Δz to one weighted input, and the cost moves by δ Δz
+    parameters   the same with every weight and every bias: only forward passes, no chain rule
+    paths        the chain rule written out: a sum over all paths from the weight to the cost
+
+An arb holds the exact value for certain, so "equal" means that two intervals of some 10^-85 overlap; a
+central difference is off by c h² + O(h⁴), so that at h it is three times nearer to the derivative than to
+the difference at 2h. No tolerance is chosen anywhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+from gradparity.adapters.reference import Reference
+from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.reference import backprop as backprop_module
+from gradparity.reference.activations import Elementwise, activation
+from gradparity.reference.backprop import backprop
+from gradparity.reference.costs import cost_function
+from gradparity.reference.enclosure import Interval, enclose
+from gradparity.reference.exact import exact_gradients
+from gradparity.reference.network import (
+    ACTIVATIONS,
+    COSTS,
+    Architecture,
+    Case,
+    Cost,
+    Gradients,
+    Layer,
+    Parameters,
+)
+
+BITS = 300
+STEP = flint.arb(2) ** -40
+#: The constants in the formulas are written to at least this many digits.
+DIGITS = flint.arb(10) ** -30
+Backprop = Callable[..., Gradients]
+
+#: The activation below a cost that is defined on probabilities, or on their logarithms.
+BELOW = {
+    "binary_cross_entropy": "sigmoid",
+    "cross_entropy": "softmax",
+    "negative_log_likelihood": "log_softmax",
+    "kl_divergence": "log_softmax",
+}
+#: Every activation in every layer, then every cost, with both reductions.
+NETWORKS = [(name, "half_squared_error", "mean", name) for name in ACTIVATIONS] + [
+    ("tanh", name, reduction, BELOW.get(name, "softsign"))
+    for name, reduction in zip(COSTS, itertools.cycle(["sum", "mean"]), strict=False)
+]
+
+
+@pytest.fixture(autouse=True)
+def _in_high_precision() -> Iterator[None]:
+    with flint.ctx.workprec(BITS):
+        yield
+
+
+def small_case(
+    hidden: str, cost: str, reduction: str, last: str, widths: tuple[int, ...] = (2, 3, 4, 2)
+) -> Case:
+    layers = (*(Layer(n, hidden) for n in widths[1:-1]), Layer(widths[-1], last))
+    return case(Architecture(widths[0], layers, Cost(cost), reduction), 2, BY_NAME["ordinary"], 7, "float64")
+
+
+# ------------------------------------------------------------------------------------- the forward pass, by itself
+
+
+@dataclass
+class Forward:
+    """A network in arb numbers, nested lists and all, and how far its demon has moved each weighted input."""
+
+    W: list[Any]
+    b: list[Any]
+    shift: list[Any]
+    x: Any
+    y: Any
+    network: Architecture
+
+    @classmethod
+    def of(cls, case: Case) -> Forward:
+        W, b = (
+            [arb(array) for array in family] for family in (case.parameters.weights, case.parameters.biases)
+        )
+        shift = [arb(np.zeros((case.batch, layer.width))) for layer in case.architecture.layers]
+        return cls(W, b, shift, arb(case.x), arb(case.y), case.architecture)
+
+    def run(self) -> tuple[list[Any], list[Any], Any]:
+        """Neuron by neuron: z^1..z^L, a^0..a^L and the cost."""
+        z: list[Any] = []
+        a = [self.x]
+        for layer, W, b, shift in zip(self.network.layers, self.W, self.b, self.shift, strict=True):
+            here = np.empty_like(shift)
+            for i, j in np.ndindex(*here.shape):
+                here[i, j] = sum(w * a_k for w, a_k in zip(W[j], a[-1][i], strict=True)) + b[j] + shift[i, j]
+            z.append(here)
+            a.append(activation(layer).value(here))
+        cost = cost_function(self.network.cost).value(a[-1], self.y)
+        return z, a, cost / len(self.x) if self.network.reduction == "mean" else cost
+
+    def derivative(self, array: Any, index: tuple[int, ...]) -> tuple[Any, Any]:
+        """∂C/∂array[index] by a central difference, and how far that may be off at most."""
+        before, costs = array[index], {}
+        for steps in (-2, -1, 1, 2):
+            array[index] = before + steps * STEP
+            costs[steps] = self.run()[2]
+        array[index] = before
+        near, far = (costs[1] - costs[-1]) / (2 * STEP), (costs[2] - costs[-2]) / (4 * STEP)
+        return near, abs(far - near) + abs(near) * DIGITS
+
+
+def arb(array: Any) -> Any:
+    result = np.empty(np.shape(array), dtype=object)
+    result.flat = [flint.arb(float(value)) for value in np.ravel(array)]
+    return result
+
+
+# ------------------------------------------------------------------------------------------------------ the oracles
+# Each names the components of an answer that it does not believe.
+
+
+def _differences(case: Case, arrays: str, answers: Any, name: str) -> Iterator[str]:
+    forward = Forward.of(case)
+    for l, (moved, answer) in enumerate(zip(getattr(forward, arrays), answers, strict=True)):  # noqa: E741
+        if moved.shape != answer.shape:
+            yield f"{name}{l + 1} has the shape {answer.shape}"
+            continue
+        for index in np.ndindex(*moved.shape):
+            derivative, off = forward.derivative(moved, index)
+            if abs(answer[index] - derivative) > off:
+                yield f"{name}{l + 1}{list(index)} is {answer[index]}, not {derivative}"
+
+
+def demon(case: Case, answer: Gradients) -> list[str]:
+    """δ: a small Δz at one neuron moves the cost by δ Δz."""
+    return list(_differences(case, "shift", answer.delta, "delta"))
+
+
+def parameters(case: Case, answer: Gradients) -> list[str]:
+    """∂C/∂W and ∂C/∂b: a small change of one parameter moves the cost by its gradient times the change."""
+    return [*_differences(case, "W", answer.dW, "dW"), *_differences(case, "b", answer.db, "db")]
+
+
+def paths(case: Case, answer: Gradients) -> list[str]:
+    """∂C/∂w: the sum over all paths from the weight to the cost, of all that multiplies on the way."""
+    forward = Forward.of(case)
+    z, a, _ = forward.run()
+    slopes = [
+        activation(layer).scalar.slope(z_l) for layer, z_l in zip(forward.network.layers, z, strict=True)
+    ]  # type: ignore[union-attr]
+    m, L, widths = case.batch, forward.network.depth, forward.network.widths
+    upstream = cost_function(forward.network.cost).gradient(a[-1], forward.y)
+    share = flint.arb(1) / m if forward.network.reduction == "mean" else flint.arb(1)
+
+    def beyond(i: int, l: int, j: int) -> Any:  # noqa: E741
+        """Sum over the paths of example i from neuron j of layer l to the cost."""
+        total = flint.arb(0)
+        for later in itertools.product(*(range(n) for n in widths[l + 1 :])):
+            path, product = [j, *later], share * upstream[i, [j, *later][-1]] * slopes[l - 1][i, j]
+            for k, (here, there) in enumerate(itertools.pairwise(path), start=l):
+                product = product * forward.W[k][there, here] * slopes[k][i, there]
+            total = total + product
+        return total
+
+    wrong = []
+    for l in range(1, L + 1):  # noqa: E741
+        for j in range(widths[l]):
+            db = sum(beyond(i, l, j) for i in range(m))
+            if not db.overlaps(answer.db[l - 1][j]):
+                wrong.append(f"db{l}[{j}] is {answer.db[l - 1][j]}, not {db}")
+            for k in range(widths[l - 1]):
+                dw = sum(a[l - 1][i, k] * beyond(i, l, j) for i in range(m))
+                if not dw.overlaps(answer.dW[l - 1][j, k]):
+                    wrong.append(f"dW{l}[{j}, {k}] is {answer.dW[l - 1][j, k]}, not {dw}")
+    return wrong
+
+
+def kept(case: Case, answer: Gradients) -> list[str]:
+    """z, a and the cost are those of the forward pass."""
+    z, a, cost = Forward.of(case).run()
+    wrong = [] if cost.overlaps(answer.cost) else [f"the cost is {answer.cost}, not {cost}"]
+    for name, ours, theirs in (("z", z, answer.z), ("a", a[1:], answer.a)):
+        for l, (mine, its) in enumerate(zip(ours, theirs or (), strict=True), start=1):  # noqa: E741
+            pairs = zip(mine.flat, its.flat, strict=True)
+            wrong += [f"{name}{l} has {other}, not {one}" for one, other in pairs if not one.overlaps(other)]
+    return wrong
+
+
+def answered(case: Case, function: Backprop = backprop) -> Gradients:
+    """Run backpropagation in arb numbers."""
+    W, b = (tuple(arb(p) for p in family) for family in (case.parameters.weights, case.parameters.biases))
+    return function(case.architecture, Parameters(W, b), arb(case.x), arb(case.y))
+
+
+# -------------------------------------------------------------------------------------------------------- the tests
+
+
+@pytest.mark.parametrize(("hidden", "cost", "reduction", "last"), NETWORKS)
+def test_demon_parameters_and_forward_pass_agree(hidden: str, cost: str, reduction: str, last: str) -> None:
+    case = small_case(hidden, cost, reduction, last)
+    answer = answered(case)
+    assert kept(case, answer) == []
+    assert demon(case, answer) == []
+    assert parameters(case, answer) == []
+
+
+def _elementwise(name: str) -> bool:
+    return isinstance(activation(Layer(1, name)), Elementwise)
+
+
+@pytest.mark.parametrize(("hidden", "cost", "reduction", "last"), NETWORKS)
+def test_sum_over_all_paths_agrees(hidden: str, cost: str, reduction: str, last: str) -> None:
+    """A coupled activation has more paths than its weights; below it stands an elementwise one."""
+    hidden, last = (name if _elementwise(name) else "sigmoid" for name in (hidden, last))
+    case = small_case(hidden, cost, reduction, last)
+    assert paths(case, answered(case)) == []
+
+
+def test_central_differences_converge_at_second_order() -> None:
+    """Half the step, a quarter of the error, down to where the step itself is all there is between them."""
+    case = small_case("tanh", "log_cosh", "mean", "sigmoid")
+    delta = answered(case).delta
+    assert delta is not None
+    forward, errors = Forward.of(case), []
+    for step in (STEP, STEP / 2):
+        costs = []
+        for sign in (1, -1):
+            forward.shift[0][0, 0] = sign * step
+            costs.append(forward.run()[2])
+        errors.append((costs[0] - costs[1]) / (2 * step) - delta[0][0, 0])
+    assert abs(errors[0] / errors[1] - 4) < STEP
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(("hidden", "cost", "reduction", "last"), NETWORKS)
+def test_enclosures_hold_the_exact_values_and_the_floats(
+    hidden: str, cost: str, reduction: str, last: str, precision: str
+) -> None:
+    exactly = small_case(hidden, cost, reduction, last)
+    case = Case(
+        exactly.architecture,
+        Parameters(
+            *(tuple(p.astype(precision) for p in family) for family in vars(exactly.parameters).values())
+        ),
+        exactly.x.astype(precision),
+        exactly.y.astype(precision),
+        precision,
+    )
+    floats, exact = Reference().gradients(case).tensors(), exact_gradients(case, BITS)
+    for name, interval in enclose(case).items():
+        assert outside(interval, exact[name]) == [], name
+        assert outside(interval, arb(floats[name])) == [], name
+
+
+def outside(interval: Interval, values: Any) -> list[tuple[int, ...]]:
+    """Where values (arb) are not for certain inside an enclosure."""
+    mid, rad, values = np.asarray(interval.mid), np.asarray(interval.rad), np.asarray(values, dtype=object)
+    found = []
+    for index in np.ndindex(*mid.shape):
+        head = float(mid[index])  # a long double is a double and a rest
+        centre = flint.arb(head) + flint.arb(float(mid[index] - head))
+        if not abs(values[index] - centre) <= flint.arb(float(rad[index])):
+            found.append(index)
+    return found
+
+
+def test_a_result_just_outside_an_enclosure_is_seen() -> None:
+    case = small_case("tanh", "half_squared_error", "mean", "identity")
+    interval = enclose(case)["dW1"]
+    moved = arb(np.zeros(interval.mid.shape))
+    for index in np.ndindex(*moved.shape):
+        moved[index] = flint.arb(float(interval.mid[index])) + flint.arb(1.01 * float(interval.rad[index]))
+    assert len(outside(interval, moved)) == moved.size
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_shapes_and_what_is_kept(reduction: str) -> None:
+    case = small_case("tanh", "half_squared_error", reduction, "softmax")
+    answer = Reference().gradients(case)
+    assert [dW.shape for dW in answer.dW] == [W.shape for W in case.parameters.weights]
+    assert [db.shape for db in answer.db] == [b.shape for b in case.parameters.biases]
+    for family in (answer.z, answer.a, answer.delta):
+        assert family is not None
+        assert [array.shape for array in family] == [(2, 3), (2, 4), (2, 2)]
+    assert answer.cost is not None
+    assert answer.cost.shape == ()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("cost", COSTS)
+def test_the_whole_is_the_mean_or_the_sum_of_its_parts(cost: str, reduction: str) -> None:
+    case = small_case("tanh", cost, reduction, BELOW.get(cost, "identity"))
+    parts = [
+        answered(Case(case.architecture, case.parameters, case.x[i : i + 1], case.y[i : i + 1]))
+        for i in range(case.batch)
+    ]
+    shares = case.batch if reduction == "mean" else 1
+    for name, whole in answered(case).tensors().items():
+        if name.startswith(("dW", "db", "cost")):
+            total = np.asarray(sum(part.tensors()[name] for part in parts) / shares, dtype=object)
+            pairs = zip(total.flat, np.asarray(whole, dtype=object).flat, strict=True)
+            assert all(one.overlaps(other) for one, other in pairs), name
+
+
+# ------------------------------------------------------------------------------------------------- the oracles fail
+# One line of backprop.py is changed, on a network so square (two examples, two neurons everywhere) that no
+# shape gives the fault away.
+
+EVERYONE = "demon parameters paths"
+MUTATIONS = {
+    "forward: b is missing": ("a[-1] @ W.T + b", "a[-1] @ W.T", "kept " + EVERYONE),
+    "forward: W for its transpose": ("a[-1] @ W.T + b", "a[-1] @ W + b", "kept " + EVERYONE),
+    "forward: b is subtracted": ("a[-1] @ W.T + b", "a[-1] @ W.T - b", "kept " + EVERYONE),
+    "forward: no activation": ("activation(layer).value(z[-1])", "z[-1]", "kept " + EVERYONE),
+    "BP1: sign": ("return sigma.vjp(reduced(", "return -sigma.vjp(reduced(", EVERYONE),
+    "BP1: σ′ is missing": (
+        "sigma.vjp(reduced(cost.gradient(a, y), divisor), z)",
+        "reduced(cost.gradient(a, y), divisor)",
+        EVERYONE,
+    ),
+    "BP1: σ′(a) for σ′(z)": (
+        "cost.gradient(a, y), divisor), z)",
+        "cost.gradient(a, y), divisor), a)",
+        EVERYONE,
+    ),
+    "BP1: a and y swapped": ("cost.gradient(a, y)", "cost.gradient(y, a)", EVERYONE),
+    "BP1: not divided by m": ("reduced(cost.gradient(a, y), divisor)", "cost.gradient(a, y)", EVERYONE),
+    "BP1: divided by m twice": (
+        "reduced(cost.gradient(a, y), divisor)",
+        "reduced(reduced(cost.gradient(a, y), divisor), divisor)",
+        EVERYONE,
+    ),
+    "BP1: ∇C of z for ∇C of a": (
+        "sigma[-1], z[-1], a[-1], y, m)",
+        "sigma[-1], z[-1], z[-1], y, m)",
+        EVERYONE,
+    ),
+    "BP1: σ′ of the layer before": (
+        "sigma[-1], z[-1], a[-1], y, m)",
+        "sigma[-1], z[-2], a[-1], y, m)",
+        EVERYONE,
+    ),
+    "BP2: sign": ("return sigma.vjp(delta_next", "return -sigma.vjp(delta_next", EVERYONE),
+    "BP2: W for its transpose": ("delta_next @ W_next,", "delta_next @ W_next.T,", EVERYONE),
+    "BP2: σ′ is missing": ("sigma.vjp(delta_next @ W_next, z)", "delta_next @ W_next", EVERYONE),
+    "BP2: σ′ twice": ("delta_next @ W_next, z)", "sigma.vjp(delta_next @ W_next, z), z)", EVERYONE),
+    "BP2: z of the next layer": ("sigma[l], z[l]))", "sigma[l], z[l + 1]))", EVERYONE),
+    "BP2: σ of the last layer": ("sigma[l], z[l]))", "sigma[-1], z[l]))", EVERYONE),
+    "BP2: W of its own layer": ("W[l + 1], sigma", "W[l], sigma", EVERYONE),
+    "BP2: δ of the last layer": ("bp2(delta[0],", "bp2(delta[-1],", EVERYONE),
+    "BP3: sign": ("return delta.sum(axis=0)", "return -delta.sum(axis=0)", "parameters paths"),
+    "BP3: mean for sum": ("delta.sum(axis=0)", "delta.mean(axis=0)", "parameters paths"),
+    "BP3: the wrong axis": ("delta.sum(axis=0)", "delta.sum(axis=1)", "parameters paths"),
+    "BP3: the first example only": ("delta.sum(axis=0)", "delta[0]", "parameters paths"),
+    "BP4: sign": ("return delta.T @", "return -delta.T @", "parameters paths"),
+    "BP4: transposed": ("delta.T @ a_previous", "a_previous.T @ delta", "parameters paths"),
+    "BP4: δ not transposed": ("delta.T @ a_previous", "delta @ a_previous", "parameters paths"),
+    "BP4: σ(a) of its own layer": (
+        "zip(delta, a, strict=False)",
+        "zip(delta, a[1:], strict=False)",
+        "parameters paths",
+    ),
+    "cost: not divided by m": ("cost=reduced(cost.value(a[-1], y), m)", "cost=cost.value(a[-1], y)", "kept"),
+    "m: the width for the batch": ("m = x.shape[0] if", "m = 3 * x.shape[1] if", "kept " + EVERYONE),
+    "m: mean where a sum is asked": ('network.reduction == "mean"', "True", ""),
+    "m: sum where a mean is asked": ('network.reduction == "mean"', "False", "kept " + EVERYONE),
+}
+
+
+def mutated(old: str, new: str) -> Backprop:
+    """Give backprop with one line of its file changed."""
+    source = inspect.getsource(backprop_module)
+    assert source.count(old) == 1, f"{old!r} is no longer one place of backprop.py"
+    module = types.ModuleType("gradparity.reference.mutated")
+    exec(compile(source.replace(old, new), "backprop.py, mutated", "exec"), vars(module))
+    function: Backprop = module.backprop
+    return function
+
+
+SQUARE = small_case("tanh", "log_cosh", "mean", "sigmoid", widths=(2, 2, 2, 2))
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_every_mutation_is_caught(name: str) -> None:
+    old, new, expected = MUTATIONS[name]
+    case = SQUARE
+    if not expected:  # it shows under the other reduction only
+        case, expected = small_case("tanh", "log_cosh", "sum", "sigmoid", (2, 2, 2, 2)), "kept " + EVERYONE
+    answer = answered(case, mutated(old, new))
+    caught = [oracle.__name__ for oracle in (kept, demon, parameters, paths) if oracle(case, answer)]
+    assert caught == expected.split()
+
+
+def test_no_oracle_accuses_the_unchanged_file() -> None:
+    answer = answered(SQUARE, mutated("def bp1(", "def bp1("))
+    assert [oracle(SQUARE, answer) for oracle in (kept, demon, parameters, paths)] == [[], [], [], []]
