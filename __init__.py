@@ -12,18 +12,38 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .adapters.implementation import UnsupportedError
+    from .harness.judgement import DivergenceError, Judgement, check, judge
     from .reference.network import Architecture, Case, Cost, Gradients, Layer, Parameters
 
 _HOMES = {
     "Architecture": "gradparity.reference.network",
     "Case": "gradparity.reference.network",
     "Cost": "gradparity.reference.network",
+    "DivergenceError": "gradparity.harness.judgement",
     "Gradients": "gradparity.reference.network",
+    "Judgement": "gradparity.harness.judgement",
     "Layer": "gradparity.reference.network",
     "Parameters": "gradparity.reference.network",
+    "UnsupportedError": "gradparity.adapters.implementation",
+    "check": "gradparity.harness.judgement",
+    "judge": "gradparity.harness.judgement",
 }
 
-__all__ = ["Architecture", "Case", "Cost", "Gradients", "Layer", "Parameters", "__version__"]
+__all__ = [
+    "Architecture",
+    "Case",
+    "Cost",
+    "DivergenceError",
+    "Gradients",
+    "Judgement",
+    "Layer",
+    "Parameters",
+    "UnsupportedError",
+    "__version__",
+    "check",
+    "judge",
+]
 
 
 def __getattr__(name: str) -> Any:

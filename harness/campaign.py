@@ -17,8 +17,8 @@ from itertools import count, islice
 from ..property_tests.strategies import structure_at
 from ..reference.enclosure import Interval, enclose
 from ..reference.exact import Certificate, Certifier
-from ..reference.network import Case
-from .verdict import EQUATIONS, EquationVerdict, Verdict, blame, judge_answer
+from ..reference.network import ACTIVATIONS, COSTS, Case
+from .verdict import EQUATIONS, EquationVerdict, Verdict, blame, certified, judge_answer
 from .workers import Answer, Worker
 
 #: Cases whose enclosure is known and whose answers are not all in. Enough for a slow worker (a compiler) to
@@ -28,13 +28,23 @@ IN_FLIGHT = 48
 
 @dataclass(frozen=True)
 class Settings:
-    """What was asked for: whom to judge, how many cases, from which seed, in which precisions."""
+    """What was asked for: whom to judge, how many cases, from which seed, and which kinds to draw."""
 
     implementations: tuple[str, ...]
     cases: int = 1280
     seed: int = 0
     precisions: tuple[str, ...] = ("float64", "float32")
     timeout: float = 60.0
+    activations: tuple[str, ...] = ACTIVATIONS
+    costs: tuple[str, ...] = COSTS
+
+    def only(self, names: tuple[str, ...]) -> Settings:
+        """Restrict what is drawn to these activations and these costs; naming none of a kind leaves them all."""
+        return replace(
+            self,
+            activations=tuple(name for name in names if name in ACTIVATIONS) or self.activations,
+            costs=tuple(name for name in names if name in COSTS) or self.costs,
+        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,8 @@ def draw_cases(settings: Settings) -> Iterator[Case]:
     def drawn() -> Iterator[Case]:
         for index in count():
             precision = settings.precisions[index % len(settings.precisions)]
-            yield from structure_at(settings.seed, index).cases(precision)
+            structure = structure_at(settings.seed, index, settings.activations, settings.costs)
+            yield from structure.cases(precision)
 
     return islice(drawn(), settings.cases)
 
@@ -178,17 +189,7 @@ def _rows(
         ]
         return [row(one, answer.message) for one in nothing], []
 
-    judged = judge_answer(case, answer.gradients, enclosure)
-    certificates: dict[str, Certificate] = {}
-    messages: dict[str, str] = {}
-    for i, one in enumerate(judged):
-        if one.verdict is not Verdict.DIVERGES:
-            continue
-        certificates[one.name] = certifier.certify(one.name, one.index, one.result, enclosure[one.name])
-        if not certificates[one.name].holds:
-            # Nobody is accused on a bound that the exact value does not bear out.
-            messages[one.name] = f"not certified: the exact value is {certificates[one.name].exact}"
-            judged[i] = replace(one, verdict=Verdict.INCONCLUSIVE)
+    judged, certificates = certified(judge_answer(case, answer.gradients, enclosure), enclosure, certifier)
     divergences = []
     for blamed in blame(case, answer.gradients, judged):
         interval = enclosure[blamed.name]
@@ -205,4 +206,5 @@ def _rows(
                 certificates[blamed.name],
             )
         )
-    return [row(one, messages.get(one.name, "")) for one in judged], divergences
+    doubts = {name: one.doubt for name, one in certificates.items()}
+    return [row(one, doubts.get(one.name, "")) for one in judged], divergences

@@ -30,6 +30,24 @@ class _Precisions(click.ParamType[tuple[str, ...]]):
         return names
 
 
+class _Names(click.ParamType[tuple[str, ...]]):
+    """A comma-separated list of activations and costs."""
+
+    name = "name,..."
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split, and refuse what is neither."""
+        from ..reference.network import ACTIVATIONS, COSTS
+
+        if isinstance(value, tuple):  # the default
+            return value
+        names = tuple(dict.fromkeys(str(value).split(",")))
+        unknown = [name for name in names if name not in (*ACTIVATIONS, *COSTS)]
+        if unknown:
+            self.fail(f"{unknown[0]!r} is neither an activation nor a cost")
+        return names
+
+
 class _Refusal(click.ClickException):
     """Wrong usage, an unreadable file, or nothing to judge: one sentence, exit status 2."""
 
@@ -61,14 +79,23 @@ def gradparity() -> None:
     type=click.Path(path_type=Path),
     help="The run's folder.  [default: gradparity-run, or the next free]",
 )
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
-              help="Seconds an implementation may take for one case.")  # fmt: skip
+@click.option(
+    "--only", type=_Names(), default=(), help="Draw these activations and costs only, as in relu,squared_error."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds an implementation may take for one case.",
+)
 def verify(
     implementation: tuple[str, ...],
     cases: int,
     seed: int,
     precision: tuple[str, ...],
     out: Path | None,
+    only: tuple[str, ...],
     timeout: float,
 ) -> None:
     """Judge implementations, and write a run and its report.
@@ -98,7 +125,7 @@ def verify(
             raise _Refusal(
                 "none of the frameworks is installed; pip install 'gradparity[frameworks]', or name one"
             )
-    settings = Settings(tuple(dict.fromkeys(implementation)), cases, seed, precision, timeout)
+    settings = Settings(tuple(dict.fromkeys(implementation)), cases, seed, precision, timeout).only(only)
     try:
         sys.exit(run(settings, out, shlex.join(["gradparity", *sys.argv[1:]])))
     except RunFolderError as error:

@@ -80,7 +80,8 @@ class Collector:
         """Take in one divergence."""
         blamed, case = divergence.blamed, divergence.case
         kind = blamed.name.rstrip("0123456789")
-        activation = case.architecture.layers[blamed.layer - 1].activation if kind in ("a", "delta") else ""
+        of_a_neuron = kind == "a" or blamed.equation in ("BP1", "BP2")
+        activation = case.architecture.layers[blamed.layer - 1].activation if of_a_neuron else ""
         cost = case.architecture.cost.name if blamed.equation in ("BP1", "cost") else ""
         key = (divergence.implementation, case.precision, blamed.equation, kind, activation, cost)
         z = divergence.z

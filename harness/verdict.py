@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
 from ..reference.enclosure import Interval, links
+from ..reference.exact import Certificate, Certifier
 from ..reference.network import Array, Case, Gradients
 
 
@@ -99,17 +100,48 @@ def _order(judged: EquationVerdict) -> tuple[int, int]:
     return EQUATIONS.index(judged.equation), step
 
 
+def certified(
+    judged: Sequence[EquationVerdict], enclosure: Mapping[str, Interval], certifier: Certifier
+) -> tuple[list[EquationVerdict], dict[str, Certificate]]:
+    """Hold every divergence against arbitrary precision; gives the verdicts, and the certificates by array.
+
+    Nobody is accused on a bound that the exact value does not bear out: such a verdict is inconclusive.
+    """
+    certificates = {
+        one.name: certifier.certify(one.name, one.index, one.result, enclosure[one.name])
+        for one in judged
+        if one.verdict is Verdict.DIVERGES
+    }
+    doubtful = {name for name, certificate in certificates.items() if not certificate.holds}
+    return [
+        replace(one, verdict=Verdict.INCONCLUSIVE) if one.name in doubtful else one for one in judged
+    ], certificates
+
+
 def blame(case: Case, answer: Gradients, judged: list[EquationVerdict]) -> list[EquationVerdict]:
     """Give what broke, of what diverges; empty where nothing does.
 
     Where the answer carries its own z, a and δ, each link of the chain is held against those, so that every
-    fault is found by itself and what follows from it is not. Otherwise it is the first that left its enclosure.
+    fault is found by itself and what follows from it is not. Otherwise it is the first that left its enclosure;
+    where δ was not given and both of its layer's gradients are off, that is what they share, δ's own equation.
     """
     divergent = [one for one in judged if one.verdict is Verdict.DIVERGES]
     if not divergent:
         return []
-    broken = _broken_links(case, answer)
-    return [one for one in divergent if one.name in broken] or divergent[:1]
+    broken = [one for one in divergent if one.name in _broken_links(case, answer)]
+    if broken:
+        return broken
+    first = min(divergent, key=_backwards)
+    both = {f"db{first.layer}", f"dW{first.layer}"} <= {one.name for one in divergent}
+    if answer.delta is None and both:
+        first = replace(first, equation="BP1" if first.layer == case.architecture.depth else "BP2")
+    return [first]
+
+
+def _backwards(judged: EquationVerdict) -> tuple[int, int, int]:
+    """The order of a computation in which a layer's gradients come right after its δ."""
+    forward = EQUATIONS.index(judged.equation) < EQUATIONS.index("BP1")
+    return (0, *_order(judged)) if forward else (1, -judged.layer, EQUATIONS.index(judged.equation))
 
 
 def _broken_links(case: Case, answer: Gradients) -> set[str]:

@@ -6,6 +6,7 @@ bulk values come from one drawn seed, since a million entropy decisions would be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,22 +57,26 @@ def architectures(
     draw: st.DrawFn,
     cost: str | None = None,
     activation: str | None = None,
+    activations: tuple[str, ...] = ACTIVATIONS,
     deepest: int = 8,
     widest: int = 64,
 ) -> Architecture:
-    """Draw an architecture: every activation and cost, mixed within a network, of unequal widths.
+    """Draw an architecture: activations mixed within a network, layers of unequal widths.
 
-    A cost may be asked for, and an activation that some layer is to have.
+    A cost may be asked for, and an activation that some layer is to have. A cost that is defined on
+    probabilities or their logarithms decides the last layer, even against ``activations``.
     """
     name = cost or draw(st.sampled_from(COSTS))
+    fitting = _LAST.get(name, ACTIVATIONS)
+    fitting = tuple(one for one in fitting if one in activations) or fitting
     delta = draw(st.sampled_from([DELTA[name], 0.5, 1.345])) if name in DELTA else None
     depth = draw(st.integers(1, deepest))
-    hidden = draw(st.lists(layers(widest=widest), min_size=depth - 1, max_size=depth - 1))
-    last = draw(layers(_LAST.get(name, ACTIVATIONS), widest))
+    hidden = draw(st.lists(layers(activations, widest), min_size=depth - 1, max_size=depth - 1))
+    last = draw(layers(fitting, widest))
     if activation and activation not in [layer.activation for layer in (*hidden, last)]:
         # One layer has it: any hidden one, or the last where the cost allows that.
         asked = draw(layers((activation,), widest))
-        places = len(hidden) + (activation in _LAST.get(name, ACTIVATIONS))
+        places = len(hidden) + (activation in fitting)
         place = draw(st.integers(0, places - 1)) if places else 0
         if place < len(hidden):
             hidden[place] = asked
@@ -107,15 +112,18 @@ def cases(draw: st.DrawFn, precision: str | None = None, deepest: int = 4, wides
     return next(structure.cases(chosen))
 
 
-def structure_at(seed: int, index: int) -> Structure:
-    """Draw structure number ``index`` of a campaign; it depends on the seed and the index alone.
+def structure_at(
+    seed: int, index: int, activations: tuple[str, ...] = ACTIVATIONS, costs: tuple[str, ...] = COSTS
+) -> Structure:
+    """Draw structure number ``index`` of a campaign; it depends on the arguments alone.
 
-    The index walks through all pairs of an activation and a cost (294 of them), so that no run misses one by
-    bad luck; everything else is Hypothesis' choice. Of two examples the second is kept: the first is always
-    the simplest that the strategy has.
+    The index walks through all pairs of an activation and a cost, so that no run misses one by bad luck;
+    everything else is Hypothesis' choice. Of two examples the second is kept: the first is always the simplest
+    that the strategy has.
     """
-    activation = ACTIVATIONS[index % len(ACTIVATIONS)]
-    cost = COSTS[(index + index // 42) % len(COSTS)]  # 42 is the period of (activation, cost) in step
+    activation = activations[index % len(activations)]
+    period = math.lcm(len(activations), len(costs))  # after which the two would be in step again
+    cost = costs[(index + index // period) % len(costs)]
     found: list[Structure] = []
 
     @hypothesis.seed((seed << 32) + index)
@@ -126,7 +134,7 @@ def structure_at(seed: int, index: int) -> Structure:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @hypothesis.given(structures(architectures(cost, activation)))
+    @hypothesis.given(structures(architectures(cost, activation, activations)))
     def collect(structure: Structure) -> None:
         found.append(structure)
 

@@ -77,6 +77,14 @@ class Certificate:
     holds: bool
     sound: bool
 
+    @property
+    def doubt(self) -> str:
+        """Why a divergence is not certified, for a person; empty where it is."""
+        if self.holds:
+            return ""
+        why = "lies outside the enclosure, which is a defect of gradparity" if not self.sound else "leaves it open"
+        return f"not certified: the exact value {self.exact} {why}"
+
 
 class Certifier:
     """Decides who is right about one case; the arbitrary-precision run is made once and shared."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,32 +31,40 @@ def _matrix(content: Mapping[str, Any]) -> Table:
     entries = {(e["implementation"], e["precision"], e["equation"]): e for e in content["matrix"]}
     table = Table(
         title="✓ worst margin of what agrees (1 is the edge)  ✗ diverge  ! failed",
-        title_justify="left", title_style="dim", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
-    )  # fmt: skip
-    table.add_column("implementation", no_wrap=True, overflow="ellipsis", min_width=14, max_width=32)
-    table.add_column("precision", no_wrap=True, min_width=7)
-    for name in (*_EQUATIONS, "verdicts", "unclear"):
+        title_justify="left",
+        title_style="dim",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("implementation", no_wrap=True, overflow="ellipsis", max_width=32)
+    table.add_column("", no_wrap=True, min_width=7)
+    for name in _EQUATIONS:
         table.add_column(name, justify="right", no_wrap=True, min_width=6)
     for implementation in content["implementations"]:
         name = implementation["name"]
         for precision in content["settings"]["precisions"]:
             row = [entries.get((name, precision, equation)) for equation in _EQUATIONS]
-            total = {
-                v: sum(e[v] for e in row if e)
-                for v in ("agrees", "diverges", "inconclusive", "unsupported", "failed")
-            }
-            unclear = total["inconclusive"] + total["unsupported"]
-            table.add_row(
-                escape(name), precision, *map(_cell, row), f"{sum(total.values()):,}", f"{unclear:,}"
-            )
+            table.add_row(escape(name), precision, *map(_cell, row))
     return table
+
+
+def _totals(content: Mapping[str, Any]) -> str:
+    total = Counter[str]()
+    for equations in content["counts"].values():
+        for verdicts in equations.values():
+            total.update(verdicts)
+    number = sum(total.values())
+    parts = [f"{n:,} {verdict} ({n / number:.1%})" for verdict, n in total.most_common() if n]
+    return f"{number:,} verdicts: {', '.join(parts)}."
 
 
 def summary(content: Mapping[str, Any], console: Console) -> None:
     """Print the closing table and the findings of a finished run."""
     console.print(_matrix(content))
     if content["findings"]:
-        console.print(f"[bold]{len(content['findings'])} findings[/], each confirmed in arbitrary precision:")
+        number = len(content["findings"])
+        console.print(f"[bold]{number} finding{'s' * (number > 1)}[/], each confirmed in arbitrary precision:")
     for number, finding in enumerate(content["findings"], start=1):
         console.print(f"{number:3}. {escape(finding['sentence'])}", highlight=False, soft_wrap=True)
     for message in content["messages"]:
@@ -65,6 +74,7 @@ def summary(content: Mapping[str, Any], console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    console.print(_totals(content), highlight=False)
     rates = content["rates"]
     console.print(
         f"{content['drawn']['cases']:,} cases in {rates['seconds']['all']:.0f} s "

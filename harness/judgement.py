@@ -1,0 +1,98 @@
+"""From Python: judge one answer, or check a function over many cases, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..adapters.implementation import UnsupportedError
+from ..reference.enclosure import enclose
+from ..reference.exact import Certificate, Certifier
+from ..reference.network import Case, Gradients
+from .campaign import Settings, draw_cases
+from .verdict import EquationVerdict, Verdict, blame, certified, judge_answer
+
+
+class DivergenceError(AssertionError):
+    """An implementation left its enclosures; the message shows the smallest case and what broke first."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdicts on one answer: an EquationVerdict for every array it holds. Prints as a short table."""
+
+    case: Case
+    verdicts: Sequence[EquationVerdict]
+    #: What broke, where several things diverge because one did.
+    blamed: Sequence[EquationVerdict]
+    certificates: Sequence[Certificate]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the verdicts; inconclusive where nothing could be judged."""
+        found = {one.verdict for one in self.verdicts}
+        worst = (Verdict.DIVERGES, Verdict.INCONCLUSIVE, Verdict.AGREES)
+        return next((verdict for verdict in worst if verdict in found), Verdict.INCONCLUSIVE)
+
+    def __str__(self) -> str:
+        case = self.case
+        layers = " -> ".join(f"{layer.width} {layer.activation}" for layer in case.architecture.layers)
+        lines = [
+            f"case {case.id}: {case.architecture.inputs} inputs -> {layers}, {case.architecture.cost.name} "
+            f"({case.architecture.reduction}), batch {case.batch}, {case.precision}, {case.regime or 'given'} values",
+            f"{'equation':10}{'layer':>5}  {'array':8}{'verdict':14}{'margin':>10}  worst component",
+        ]
+        for one in self.verdicts:
+            lines.append(
+                f"{one.equation:10}{one.layer:5}  {one.name:8}{one.verdict:14}{one.margin:10.3g}  "
+                f"{list(one.index)} = {one.result!r}"
+            )
+        for one, certificate in zip(self.blamed, self.certificates, strict=True):
+            lines.append(
+                f"What broke: {one.equation}, layer {one.layer}: {one.name}{list(one.index)} is {one.result!r}, "
+                f"exactly it is {certificate.exact} ({one.margin:.3g} radii off)"
+            )
+        return "\n".join(lines)
+
+
+def judge(case: Case, gradients: Gradients) -> Judgement:
+    """Judge an answer to a case. Raises MalformedError where an array is missing or has a wrong shape or dtype."""
+    answer = Gradients.from_tensors(gradients.tensors(), case)
+    enclosure, certifier = enclose(case), Certifier(case)
+    verdicts, certificates = certified(judge_answer(case, answer, enclosure), enclosure, certifier)
+    blamed = blame(case, answer, verdicts)
+    return Judgement(case, verdicts, blamed, [certificates[one.name] for one in blamed])
+
+
+def check(
+    my_backprop: Callable[[Case], Gradients],
+    cases: int = 200,
+    seed: int = 0,
+    precisions: tuple[str, ...] = ("float64", "float32"),
+    only: tuple[str, ...] = (),
+) -> int:
+    """Hold a function Case -> Gradients against the enclosures of many drawn cases.
+
+    ``only`` restricts the activations and costs that are drawn; a case that the function declines by raising
+    UnsupportedError is not judged. Gives the number of cases judged. Raises DivergenceError where one diverges,
+    and ValueError where the function declined every case, since then nothing was checked.
+    """
+    settings = Settings((), cases, seed, precisions).only(only)
+    judged, worst = 0, None
+    for case in draw_cases(settings):
+        try:
+            judgement = judge(case, my_backprop(case))
+        except UnsupportedError:
+            continue
+        judged += 1
+        if judgement.verdict is Verdict.DIVERGES and (worst is None or _size(case) < _size(worst.case)):
+            worst = judgement
+    if worst is not None:
+        raise DivergenceError(f"a gradient left its enclosure\n{worst}")
+    if not judged:
+        raise ValueError(f"all of {cases} cases were declined, so nothing was checked; say what to draw with only=")
+    return judged
+
+
+def _size(case: Case) -> int:
+    return sum(array.size for array in case.tensors().values())

@@ -1,0 +1,513 @@
+"""Spans and Balls hold what they promise: every result that arithmetic within the model may give, and the truth.
+
+Three opponents: NumPy's own float32 and float64; an adversary who pushes every operation by its full allowance,
+in 300-bit arithmetic, so that nothing is lost in the telling; and sums in any order. And each check can fail.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+from flint import arb
+from gradparity.adapters.reference import Reference
+from gradparity.harness.verdict import margins
+from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
+from gradparity.property_tests.strategies import architectures
+from gradparity.reference import elementary
+from gradparity.reference.activations import Coupled, Elementwise, activation
+from gradparity.reference.backprop import backprop
+from gradparity.reference.enclosure import INFLATION, Interval, enclose
+from gradparity.reference.exact import exact_gradients
+from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Architecture, Case, Cost, Layer, Parameters
+from gradparity.reference.rounding.balls import Ball
+from gradparity.reference.rounding.model import K, Model, model
+from gradparity.reference.rounding.spans import Span
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+many = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+fewer = settings(many, max_examples=40, suppress_health_check=list(HealthCheck))
+precisions = st.sampled_from(list(DTYPES))
+signs = st.sampled_from([-1, 0, 1])
+shares = st.floats(-1, 1)
+
+
+@pytest.fixture(autouse=True)
+def _in_high_precision() -> Iterator[None]:
+    with flint.ctx.workprec(300):
+        yield
+
+
+def numbers(precision: str, most: float = math.inf) -> st.SearchStrategy[float]:
+    """Draw what a precision holds: ordinary sizes, and everything from the subnormals to the largest."""
+    width = 8 * DTYPES[precision].itemsize
+    ordinary = st.floats(-64, 64, width=width)
+    extreme = st.floats(allow_nan=False, allow_infinity=False, width=width)
+    return (ordinary | extreme).filter(lambda x: abs(x) <= most)
+
+
+def one(value: float) -> Any:
+    return np.array([value], dtype=np.float64)
+
+
+def exactly(value: Any) -> Any:
+    """Turn a double or a long double into an arb without loss."""
+    head = float(value)
+    return arb(head) + arb(float(value - head)) if math.isfinite(head) else arb(head)
+
+
+BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+}
+UNARY: dict[str, Callable[[Any], Any]] = {name: getattr(elementary, name) for name in K}
+EXACT_UNARY = {name: getattr(arb, name, None) or (lambda x: 1 / (1 + (-x).exp())) for name in K}
+
+
+def pushed(value: Any, units: float, m: Model, relative: int, absolute: int) -> Any:
+    """Round as badly as the model allows."""
+    return value * (1 + relative * units * arb(m.unit)) + absolute * arb(m.eta)
+
+
+# ------------------------------------------------------------------------------------------------------------ spans
+
+
+def holds(span: Span, exact: Any, computed: Any) -> bool:
+    """Whether a span allows for an exact value and for what was computed of it; where it knows nothing, yes."""
+    err = float(span.err[0])
+    if not math.isfinite(err):
+        return True
+    bound = arb(err) * arb(INFLATION)
+    within = arb(float(span.lo[0])) - bound <= exact <= arb(float(span.hi[0])) + bound
+    return bool(within) and bool(abs(computed - exact) <= bound)
+
+
+@st.composite
+def spans(draw: st.DrawFn, precision: str) -> tuple[Span, Any, Any]:
+    """Draw a span, an exact value in it, and what may have been computed of that."""
+    ends = sorted([draw(numbers(precision)), draw(numbers(precision))])
+    lo, hi = ends if draw(st.booleans()) else (ends[0], ends[0])
+    err = abs(draw(numbers(precision))) * draw(st.sampled_from([0.0, 2.0**-52, 2.0**-20, 1.0]))
+    share, push = (draw(shares) + 1) / 2, draw(signs)
+    exact = arb(lo) + (arb(hi) - arb(lo)) * arb(share)
+    return Span(model(precision), one(lo), one(hi), one(err)), exact, exact + push * arb(err)
+
+
+@pytest.mark.parametrize("name", BINARY)
+@many
+@given(data=st.data(), precision=precisions, relative=signs, absolute=signs)
+def test_a_span_holds_the_worst_of_two(
+    name: str, data: st.DataObject, precision: str, relative: int, absolute: int
+) -> None:
+    (one_span, one_exact, one_computed), (other_span, other_exact, other_computed) = (
+        data.draw(spans(precision)) for _ in range(2)
+    )
+    with np.errstate(all="ignore"):
+        result = BINARY[name](one_span, other_span)
+    computed = pushed(BINARY[name](one_computed, other_computed), 1, result.model, relative, absolute)
+    assert holds(result, BINARY[name](one_exact, other_exact), computed)
+
+
+@many
+@given(data=st.data(), precision=precisions, relative=signs, absolute=signs)
+def test_a_span_holds_the_worst_square(data: st.DataObject, precision: str, relative: int, absolute: int) -> None:
+    span, exact, computed = data.draw(spans(precision))
+    with np.errstate(all="ignore"):
+        square = span * span
+    assert holds(square, exact * exact, pushed(computed * computed, 1, square.model, relative, absolute))
+    assert np.all(square.lo >= 0) or np.isnan(square.lo).any()
+
+
+@pytest.mark.parametrize("name", UNARY)
+@many
+@given(data=st.data(), precision=precisions, relative=signs, absolute=signs)
+def test_a_span_holds_the_worst_elementary_function(
+    name: str, data: st.DataObject, precision: str, relative: int, absolute: int
+) -> None:
+    span, exact, computed = data.draw(spans(precision))
+    with np.errstate(all="ignore"):
+        result = UNARY[name](span)
+    assert holds(
+        result, EXACT_UNARY[name](exact), pushed(EXACT_UNARY[name](computed), K[name], result.model, relative, absolute)
+    )
+
+
+@pytest.mark.parametrize("name", [*BINARY, *UNARY])
+@many
+@given(data=st.data(), precision=precisions)
+def test_a_span_holds_numpy(name: str, data: st.DataObject, precision: str) -> None:
+    values = [data.draw(numbers(precision)) for _ in range(2 if name in BINARY else 1)]
+    function, exact = (BINARY[name],) * 2 if name in BINARY else (UNARY[name], EXACT_UNARY[name])
+    with np.errstate(all="ignore"):
+        span = function(*(Span(model(precision), one(x), one(x)) for x in values))
+        computed = function(*(one(x).astype(precision) for x in values))
+    assert holds(span, exact(*map(arb, values)), exactly(computed[0]))
+
+
+@pytest.mark.parametrize("name", [*BINARY, *UNARY])
+@pytest.mark.parametrize("precision", DTYPES)
+def test_the_adversary_reaches_the_edge_of_a_span_and_not_beyond(name: str, precision: str) -> None:
+    """A bound without slack: the full allowance is allowed, and a hundredth more is not."""
+    values = [0.75, 1.25] if name in BINARY else [0.75]
+    function, exact = (BINARY[name],) * 2 if name in BINARY else (UNARY[name], EXACT_UNARY[name])
+    span = function(*(Span(model(precision), one(x), one(x)) for x in values))
+    truth, units = exact(*map(arb, values)), K.get(name, 1)
+    push = 1 if truth > 0 else -1
+    assert holds(span, truth, pushed(truth, units, span.model, 1, push))
+    assert not holds(span, truth, pushed(truth, 1.01 * units, span.model, 1, push))
+    assert not holds(span, pushed(truth, 2.02 * units, span.model, 1, push), truth)
+
+
+# ------------------------------------------------------------------------------------------------------------ balls
+
+
+def inside(ball: Ball | Interval, values: Any) -> bool:
+    """Whether all values may be inside; where nothing is known, yes."""
+    pairs = zip(np.ravel(ball.mid), np.ravel(ball.rad), np.ravel(np.asarray(values, dtype=object)), strict=True)
+    return all(
+        not math.isfinite(rad) or bool(abs(value - exactly(mid)) <= arb(float(rad)) * arb(INFLATION))
+        for mid, rad, value in pairs
+    )
+
+
+@st.composite
+def balls(draw: st.DrawFn, precision: str, shape: tuple[int, ...]) -> tuple[Ball, Any]:
+    """Draw a ball, and what it may stand for."""
+    n = math.prod(shape)
+    mids = draw(st.lists(numbers(precision), min_size=n, max_size=n))
+    size = draw(st.sampled_from([0.0, 2.0**-50, 2.0**-20, 0.5]))
+    rads = [abs(mid) * size for mid in mids]
+    values = [arb(mid) + arb(draw(shares)) * arb(rad) for mid, rad in zip(mids, rads, strict=True)]
+    m = model(precision)
+    ball = Ball(m, np.array(mids, m.midpoint).reshape(shape), np.array(rads).reshape(shape))
+    return ball, np.array(values, dtype=object).reshape(shape)
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul"])
+@many
+@given(data=st.data(), precision=precisions, relative=signs, absolute=signs)
+def test_a_ball_holds_the_worst_of_two(
+    name: str, data: st.DataObject, precision: str, relative: int, absolute: int
+) -> None:
+    (one_ball, one_value), (other_ball, other_value) = (data.draw(balls(precision, (2,))) for _ in range(2))
+    with np.errstate(all="ignore"):
+        result = BINARY[name](one_ball, other_ball)
+    assert inside(result, pushed(BINARY[name](one_value, other_value), 1, result.model, relative, absolute))
+
+
+def orders(terms: list[Any]) -> Iterator[Any]:
+    """Sum in every order people use: from either end, pairwise, in blocks, from the largest, shuffled."""
+
+    def from_left(values: Any) -> Any:
+        total = values[0]
+        for value in values[1:]:
+            total = total + value
+        return total
+
+    def pairwise(values: Any) -> Any:
+        half = len(values) // 2
+        return values[0] if len(values) == 1 else pairwise(values[:half]) + pairwise(values[half:])
+
+    yield from_left(terms)
+    yield from_left(terms[::-1])
+    yield pairwise(terms)
+    yield from_left([from_left(terms[i : i + 3]) for i in range(0, len(terms), 3)])
+    yield from_left(sorted(terms, key=abs, reverse=True))
+    for seed in range(3):
+        yield from_left([terms[i] for i in np.random.default_rng(seed).permutation(len(terms))])
+
+
+@many
+@given(data=st.data(), precision=precisions, n=st.integers(1, 9))
+def test_a_matrix_product_with_its_bias_holds_every_order(data: st.DataObject, precision: str, n: int) -> None:
+    dtype, m = DTYPES[precision].type, model(precision)
+    most = 2.0 ** (60 if precision == "float32" else 500)
+    row, column = (data.draw(st.lists(numbers(precision, most), min_size=n, max_size=n)) for _ in range(2))
+    bias = data.draw(numbers(precision, most))
+    a, w, b = (Ball.exact(m, np.array(values, dtype)) for values in ([row], [column], [bias]))
+    with np.errstate(all="ignore"):
+        products = [dtype(x) * dtype(y) for x, y in zip(row, column, strict=True)]
+        results = [total + dtype(bias) for total in orders(products)]  # the bias at the end
+        results += list(orders([*products, dtype(bias)]))  # and anywhere in the sum
+        results += [(np.array([row], dtype) @ np.array([column], dtype).T)[0, 0] + dtype(bias)]
+        ball = a @ w.T + b
+    exact = sum((arb(x) * arb(y) for x, y in zip(row, column, strict=True)), arb(bias))
+    assert inside(ball, [[exact]])
+    assert all(inside(ball, [[exactly(result)]]) for result in results)
+
+
+@many
+@given(data=st.data(), precision=precisions, n=st.integers(1, 12))
+def test_a_sum_holds_every_order(data: st.DataObject, precision: str, n: int) -> None:
+    dtype = DTYPES[precision].type
+    values = data.draw(st.lists(numbers(precision, 2.0**100), min_size=n, max_size=n))
+    ball = Ball.exact(model(precision), np.array(values, dtype)).sum()
+    assert inside(ball, sum(map(arb, values), arb(0)))
+    assert all(inside(ball, exactly(total)) for total in orders([dtype(x) for x in values]))
+
+
+def test_a_lost_term_and_a_hundredth_more_than_the_radius_are_seen() -> None:
+    values = np.array([[0.1, 2.0, -3.0]])
+    m = model("float64")
+    for ball, exact in [
+        (Ball.exact(m, values) @ Ball.exact(m, values).T, sum(arb(x) * arb(x) for x in values[0])),
+        (Ball.exact(m, values).sum(), sum(map(arb, values[0]))),
+        (Ball.exact(m, values[0, :1]) * Ball.exact(m, values[0, 1:2]), arb(0.1) * arb(2.0)),
+    ]:
+        assert inside(ball, exact)
+        edge = exactly(np.ravel(ball.mid)[0]) + arb(1.01) * arb(float(np.ravel(ball.rad)[0]))
+        assert not inside(ball, edge)
+        assert not inside(ball, exact - arb(0.01))
+
+
+@pytest.mark.parametrize("coupled", ["softmax", "log_softmax"])
+@many
+@given(data=st.data(), precision=precisions, n=st.integers(1, 6))
+def test_softmax_of_a_ball_holds_numpy_and_the_truth(
+    coupled: str, data: st.DataObject, precision: str, n: int
+) -> None:
+    ball, values = data.draw(balls(precision, (1, n)))
+    sigma = activation(Layer(n, coupled))
+    assert isinstance(sigma, Coupled)
+    with np.errstate(all="ignore"):
+        result = sigma.value(ball)
+        computed = sigma.value(ball.mid.astype(precision))
+    # A common shift changes nothing, and keeps arb's exponentials within reach.
+    shifted = [value - max(values[0], key=lambda x: x.mid()) for value in values[0]]
+    total = sum(x.exp() for x in shifted)
+    assert inside(result, [x - total.log() if coupled == "log_softmax" else x.exp() / total for x in shifted])
+    assert inside(result, [exactly(x) for x in computed[0]])
+
+
+# ------------------------------------------------------------------------------------------------ kinks and the rest
+
+
+def slope_at(layer: Layer, z: float, rad: float = 0.0) -> tuple[float, float]:
+    """Give the ends of the enclosure of σ′(z ± rad), in float32."""
+    m = model("float32")
+    sigma = activation(layer)
+    assert isinstance(sigma, Elementwise)
+    ball = sigma.scalar.slope(Ball(m, np.array([z], m.midpoint), np.array([rad])))
+    return float(ball.mid[0] - ball.rad[0]), float(ball.mid[0] + ball.rad[0])
+
+
+KINKS = [
+    (Layer(1, "relu"), 0.0, 0.0, 1.0),
+    (Layer(1, "relu6"), 0.0, 0.0, 1.0),
+    (Layer(1, "relu6"), 6.0, 0.0, 1.0),
+    (Layer(1, "leaky_relu", 0.25), 0.0, 0.25, 1.0),
+    (Layer(1, "leaky_relu", 1.5), 0.0, 1.0, 1.5),
+    (Layer(1, "elu", 0.25), 0.0, 0.25, 1.0),
+    (Layer(1, "selu"), 0.0, 1.0507009873554805, 1.7580993408473766),
+    (Layer(1, "hardtanh"), -1.0, 0.0, 1.0),
+    (Layer(1, "hardtanh"), 1.0, 0.0, 1.0),
+    (Layer(1, "hardsigmoid"), 3.0, 0.0, 1 / 6),
+    (Layer(1, "hardswish"), -3.0, -0.5, 0.0),
+    (Layer(1, "hardswish"), 3.0, 1.0, 1.5),
+]
+
+
+@pytest.mark.parametrize(("layer", "z", "low", "high"), KINKS, ids=str)
+def test_at_a_kink_both_slopes_are_allowed_and_nothing_beyond(
+    layer: Layer, z: float, low: float, high: float
+) -> None:
+    for rad in (0.0, 2.0**-30):
+        found = slope_at(layer, z, rad)
+        assert low - 2.0**-20 <= found[0] <= low
+        assert high <= found[1] <= high + 2.0**-20
+
+
+@pytest.mark.parametrize("layer", [Layer(1, "elu"), Layer(1, "celu"), Layer(1, "celu", 1.5)], ids=str)
+def test_where_the_slopes_meet_only_one_is_allowed(layer: Layer) -> None:
+    """Keras' celu′(0) = 2 is a divergence, and so is 0."""
+    low, high = slope_at(layer, 0.0)
+    assert 1 - 2.0**-18 <= low <= 1 <= high <= 1 + 2.0**-18
+
+
+@pytest.mark.parametrize(("layer", "z", "low", "high"), KINKS, ids=str)
+def test_beside_a_kink_only_one_slope_is_allowed(layer: Layer, z: float, low: float, high: float) -> None:
+    for beside in (z - 0.01, z + 0.01):
+        found = slope_at(layer, beside)
+        assert found[1] - found[0] < 2.0**-18
+
+
+ALL_SCALARS = [name for name in ACTIVATIONS if isinstance(activation(Layer(1, name)), Elementwise)]
+
+
+def results(m: Model, mid: float, rad: float) -> Iterator[Ball | Span]:
+    """Everything that can be done with one ball or one span."""
+    ball, other = Ball(m, np.full((2, 2), mid, m.midpoint), np.full((2, 2), rad)), Ball.exact(m, np.ones((2, 2)))
+    yield from (ball, -ball, ball + other, other - ball, ball * other, ball @ other, other @ ball, ball.sum(), ball.T)
+    yield from (ball.divided(3), ball.softmax(), ball.log_softmax(), ball.underflowing(np.ones((2, 2))))
+    for name in ALL_SCALARS:
+        sigma = activation(Layer(1, name))
+        # A flat function forgets even what is not known of its argument, but not its kinks.
+        if not (name == "identity" and math.isfinite(mid)):
+            yield sigma.vjp(other, ball) if math.isnan(mid) else sigma.value(ball)
+    span, unit = Span(m, one(mid - rad), one(mid + rad)), Span(m, one(1.0), one(1.0))
+    yield from (span + unit, unit - span, span * unit, span / unit, *(function(span) for function in UNARY.values()))
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+def test_what_is_not_a_number_has_no_finite_radius(precision: str) -> None:
+    with np.errstate(all="ignore"):
+        for result in results(model(precision), math.nan, 0.0):
+            assert not np.isfinite(result.rad if isinstance(result, Ball) else result.err).any()
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+def test_what_may_overflow_has_no_finite_radius(precision: str) -> None:
+    m = model(precision)
+    most = Ball.exact(m, np.array([m.largest]))
+    large, span = Ball.exact(m, np.array([1000.0])), Span(m, one(1000.0), one(1000.0))
+    top = Span(m, one(m.largest), one(m.largest))
+    with np.errstate(all="ignore"):
+        for ball in (most + most, most * large, most @ Ball.exact(m, np.full((1, 1), 2.0)), (most + most) * 0.0):
+            assert np.isinf(ball.rad).all()
+        for result in (span.exp(), span.expm1(), top + top, top * span, top / Span(m, one(0.5), one(0.5))):
+            assert np.isinf(result.err).all()
+        # 1 / 0, and a logarithm of what may be zero
+        unsure = Span(m, one(-1.0), one(2.0))
+        for result in (1.0 / unsure, unsure.log(), (unsure * 2.0).log1p()):
+            assert np.isinf(result.err).all()
+
+
+# ------------------------------------------------------------------------------- whole networks: numpy and the truth
+
+
+def held(case: Case) -> list[str]:
+    """Say what an enclosure does not hold: the exact values, or the reference's own floats."""
+    exact, floats, wrong = exact_gradients(case), Reference().gradients(case).tensors(), []
+    for name, interval in enclose(case).items():
+        if np.any(margins(floats[name], interval) > 1):
+            wrong.append(f"{name}: the float result is outside")
+        values = zip(np.ravel(interval.mid), np.ravel(interval.rad), np.ravel(exact[name]), strict=True)
+        for mid, rad, value in values:
+            if math.isfinite(rad) and (not value.is_finite() or abs(value - exactly(mid)) > arb(float(rad))):
+                wrong.append(f"{name}: the exact value {value} is outside {mid} ± {rad}")
+    return wrong
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("regime", [regime.name for regime in REGIMES])
+@fewer
+@given(network=architectures(deepest=4, widest=5), m=st.integers(1, 4), seed=st.integers(0, 2**32 - 1))
+def test_an_enclosure_holds_the_truth_and_the_reference(
+    regime: str, precision: str, network: Architecture, m: int, seed: int
+) -> None:
+    assert held(case(network, m, BY_NAME[regime], seed, precision)) == []
+
+
+def test_a_result_beyond_the_radius_is_outside_its_enclosure() -> None:
+    network = Architecture(3, (Layer(4, "tanh"), Layer(2, "identity")), Cost("half_squared_error"))
+    for name, interval in enclose(case(network, 3, BY_NAME["ordinary"], 1, "float32")).items():
+        for sign in (-1, 1):
+            assert np.all(margins(interval.mid + sign * 0.99 * interval.rad, interval) < 1), name
+            assert np.all(margins(interval.mid + sign * 1.01 * interval.rad, interval) > 1), name
+
+
+# ----------------------------------------------------------------------------- whole networks: the patient adversary
+
+
+class Pushed:
+    """A number whose every operation is off by all that the model allows, up or down as the dice fall."""
+
+    m: Model
+    dice: np.random.Generator
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    @classmethod
+    def _off(cls, value: Any, units: float = 1.0) -> Pushed:
+        relative, absolute = cls.dice.choice([-1, 1], 2)
+        return cls(pushed(value, units, cls.m, int(relative), int(absolute)))
+
+    @staticmethod
+    def _of(other: Any) -> Any:
+        return other.value if isinstance(other, Pushed) else other
+
+    def __neg__(self) -> Pushed:
+        return Pushed(-self.value)
+
+    def __add__(self, other: Any) -> Pushed:
+        return self._off(self.value + self._of(other))
+
+    def __sub__(self, other: Any) -> Pushed:
+        return self._off(self.value - self._of(other))
+
+    def __rsub__(self, other: Any) -> Pushed:
+        return self._off(other - self.value)
+
+    def __mul__(self, other: Any) -> Pushed:
+        return self._off(self.value * self._of(other))
+
+    def __truediv__(self, other: Any) -> Pushed:
+        return self._off(self.value / self._of(other))
+
+    def __rtruediv__(self, other: Any) -> Pushed:
+        return self._off(other / self.value)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self.value < other)
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self.value > other)
+
+    def __getattr__(self, name: str) -> Callable[[], Pushed]:
+        if name not in K:
+            raise AttributeError(name)
+        return lambda: self._off(getattr(self.value, name)(), K[name])
+
+
+def answer_of_the_adversary(case: Case, seed: int) -> dict[str, Any]:
+    """Run backprop on numbers that are as wrong as they may be."""
+    rules = {"m": model(case.precision), "dice": np.random.default_rng(seed)}
+    adversary = type("Adversary", (Pushed,), rules)
+
+    def given_away(array: Any) -> Any:
+        result = np.empty(array.shape, dtype=object)
+        result.flat = [adversary(arb(float(value))) for value in array.flat]
+        return result
+
+    W, b = (tuple(map(given_away, family)) for family in (case.parameters.weights, case.parameters.biases))
+    answer = backprop(case.architecture, Parameters(W, b), given_away(case.x), given_away(case.y))
+    return answer.tensors()
+
+
+def values_of(array: Any) -> list[Any]:
+    return [getattr(value, "value", value) for value in np.ravel(np.asarray(array, dtype=object))]
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("index", range(len(ALL_SCALARS)))
+def test_an_adversary_in_every_operation_stays_inside(index: int, precision: str) -> None:
+    name, cost = ALL_SCALARS[index], COSTS[index % len(COSTS)]
+    if cost == "softmax_cross_entropy":  # without a common shift, which arb does not need, it is another algorithm
+        cost = "half_squared_error"
+    last = {"kl_divergence": "log_sigmoid", "negative_log_likelihood": "log_sigmoid"}.get(cost, "sigmoid")
+    network = Architecture(3, (Layer(4, name), Layer(3, name), Layer(2, last)), Cost(cost))
+    for seed in range(3):
+        asked = case(network, 3, BY_NAME["ordinary"], seed, precision)
+        wrong = [key for key, interval in enclose(asked).items()
+                 if not inside(interval, values_of(answer_of_the_adversary(asked, seed)[key]))]  # fmt: skip
+        assert wrong == []
+
+
+def test_an_adversary_who_may_push_too_far_is_seen() -> None:
+    """A thousand roundings where one is allowed."""
+    network = Architecture(3, (Layer(4, "tanh"), Layer(2, "sigmoid")), Cost("half_squared_error"))
+    asked = case(network, 3, BY_NAME["ordinary"], 0, "float64")
+    exact, interval = exact_gradients(asked, 300), enclose(asked)["dW1"]
+    off = [value * (1 + 1000 * arb(model("float64").unit)) for value in np.ravel(exact["dW1"])]
+    assert not inside(interval, off)
