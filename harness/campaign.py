@@ -191,7 +191,7 @@ def _rows(
 
     judged, certificates = certified(judge_answer(case, answer.gradients, enclosure), enclosure, certifier)
     divergences = []
-    for blamed in blame(case, answer.gradients, judged):
+    for blamed in blame(case, answer.gradients, judged, enclosure):
         interval = enclosure[blamed.name]
         z = enclosure[f"z{blamed.layer}"].mid
         of_a_neuron = blamed.name.startswith(("a", "delta"))
@@ -203,7 +203,7 @@ def _rows(
                 float(interval.mid[blamed.index]),
                 float(interval.rad[blamed.index]),
                 float(z[blamed.index]) if of_a_neuron else None,
-                certificates[blamed.name],
+                certifier.certify(blamed.name, blamed.index, blamed.result, interval),
             )
         )
     doubts = {name: one.doubt for name, one in certificates.items()}

@@ -35,7 +35,9 @@ class _Names(click.ParamType[tuple[str, ...]]):
 
     name = "name,..."
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
         """Split, and refuse what is neither."""
         from ..reference.network import ACTIVATIONS, COSTS
 
@@ -80,7 +82,10 @@ def gradparity() -> None:
     help="The run's folder.  [default: gradparity-run, or the next free]",
 )
 @click.option(
-    "--only", type=_Names(), default=(), help="Draw these activations and costs only, as in relu,squared_error."
+    "--only",
+    type=_Names(),
+    default=(),
+    help="Draw these activations and costs only, as in relu,squared_error.",
 )
 @click.option(
     "--timeout",

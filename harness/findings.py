@@ -97,7 +97,7 @@ class Collector:
         """Give the findings, one a cause, most cases first."""
         merged: dict[Key, Group] = {}
         for (name, precision, equation, kind, activation, cost), group in self._explained():
-            function = activation or cost or _PRODUCTS[kind]
+            function = " or ".join(filter(None, (cost, activation))) or _PRODUCTS[kind]
             key = (name, precision, equation, function, activation, cost)
             if key in merged:
                 merged[key].add(group)
@@ -129,11 +129,14 @@ class Collector:
                 for key, group in left.items():
                     votes[4, key[4]] += group.cases
                     votes[5, key[5]] += group.cases
-                # More distinct companions speak for a function; then more cases; then the cost, which came first.
+                # More distinct companions speak for a function; then more cases.
                 place, function = max(votes, key=lambda v: (_companions(left, *v), votes[v], v))
+                alone = _companions(left, place, function) == 1
                 for key in [key for key in left if key[place] == function]:
-                    only = (*key[:4], function, "") if place == 4 else (*key[:4], "", function)
-                    yield only, left.pop(key)
+                    if alone:  # one cost on one activation: nothing tells which of them it is
+                        yield key, left.pop(key)
+                    else:
+                        yield (*key[:4], "", function) if place == 5 else (*key[:5], ""), left.pop(key)
 
 
 def _companions(groups: Iterable[Key], place: int, function: str) -> int:

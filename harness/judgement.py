@@ -59,9 +59,10 @@ def judge(case: Case, gradients: Gradients) -> Judgement:
     """Judge an answer to a case. Raises MalformedError where an array is missing or has a wrong shape or dtype."""
     answer = Gradients.from_tensors(gradients.tensors(), case)
     enclosure, certifier = enclose(case), Certifier(case)
-    verdicts, certificates = certified(judge_answer(case, answer, enclosure), enclosure, certifier)
-    blamed = blame(case, answer, verdicts)
-    return Judgement(case, verdicts, blamed, [certificates[one.name] for one in blamed])
+    verdicts, _ = certified(judge_answer(case, answer, enclosure), enclosure, certifier)
+    blamed = blame(case, answer, verdicts, enclosure)
+    exact = [certifier.certify(one.name, one.index, one.result, enclosure[one.name]) for one in blamed]
+    return Judgement(case, verdicts, blamed, exact)
 
 
 def check(
@@ -90,7 +91,9 @@ def check(
     if worst is not None:
         raise DivergenceError(f"a gradient left its enclosure\n{worst}")
     if not judged:
-        raise ValueError(f"all of {cases} cases were declined, so nothing was checked; say what to draw with only=")
+        raise ValueError(
+            f"all of {cases} cases were declined, so nothing was checked; say what to draw with only="
+        )
     return judged
 
 

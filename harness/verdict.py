@@ -118,8 +118,10 @@ def certified(
     ], certificates
 
 
-def blame(case: Case, answer: Gradients, judged: list[EquationVerdict]) -> list[EquationVerdict]:
-    """Give what broke, of what diverges; empty where nothing does.
+def blame(
+    case: Case, answer: Gradients, judged: Sequence[EquationVerdict], enclosure: Mapping[str, Interval]
+) -> list[EquationVerdict]:
+    """Give what broke, of what diverges, each at the component that shows it best; empty where nothing does.
 
     Where the answer carries its own z, a and δ, each link of the chain is held against those, so that every
     fault is found by itself and what follows from it is not. Otherwise it is the first that left its enclosure;
@@ -128,9 +130,10 @@ def blame(case: Case, answer: Gradients, judged: list[EquationVerdict]) -> list[
     divergent = [one for one in judged if one.verdict is Verdict.DIVERGES]
     if not divergent:
         return []
-    broken = [one for one in divergent if one.name in _broken_links(case, answer)]
-    if broken:
-        return broken
+    broken = _broken_links(case, answer)
+    found = [_at(one, broken[one.name], answer, enclosure) for one in divergent if one.name in broken]
+    if found:
+        return found
     first = min(divergent, key=_backwards)
     both = {f"db{first.layer}", f"dW{first.layer}"} <= {one.name for one in divergent}
     if answer.delta is None and both:
@@ -144,11 +147,21 @@ def _backwards(judged: EquationVerdict) -> tuple[int, int, int]:
     return (0, *_order(judged)) if forward else (1, -judged.layer, EQUATIONS.index(judged.equation))
 
 
-def _broken_links(case: Case, answer: Gradients) -> set[str]:
+def _at(
+    judged: EquationVerdict, index: tuple[int, ...], answer: Gradients, enclosure: Mapping[str, Interval]
+) -> EquationVerdict:
+    """Move a divergence to the component at which its link broke, if that one has left its enclosure too."""
+    result = answer.tensors()[judged.name]
+    margin = float(margins(result, enclosure[judged.name])[index])
+    return replace(judged, index=index, margin=margin, result=float(result[index])) if margin > 1 else judged
+
+
+def _broken_links(case: Case, answer: Gradients) -> dict[str, tuple[int, ...]]:
+    """Give the arrays that left their link, each with the component that is farthest out."""
     tensors, depth = answer.tensors(), case.architecture.depth
     judged = [
         _judge_array(name, tensors[name], interval, depth)
         for name, interval in links(case, answer).items()
         if name in tensors
     ]
-    return {one.name for one in judged if one.verdict is Verdict.DIVERGES}
+    return {one.name: one.index for one in judged if one.verdict is Verdict.DIVERGES}

@@ -24,7 +24,7 @@ class Elementwise:
     """An activation that acts on each neuron by itself."""
 
     scalar: Scalar
-    #: How much a factor of σ′ that underflowed is multiplied by afterwards, as a function of abs(z).
+    #: The largest product of factors of σ′ that a formula may multiply before or after the rest, for abs(z).
     amplification: Callable[[Array], Array] = lambda size: np.full_like(size, 2.0)
 
     @property
@@ -39,7 +39,9 @@ class Elementwise:
     def vjp(self, upstream: Any, z: Any) -> Any:
         """Multiply by the derivative: upstream ⊙ σ′(z)."""
         result = upstream * self.scalar.slope(z)
-        return result if isinstance(z, np.ndarray) else result.underflowing(self.amplification(z.size))
+        return (
+            result if isinstance(z, np.ndarray) else result.in_any_order(upstream, self.amplification(z.size))
+        )
 
 
 @dataclass(frozen=True)
@@ -347,6 +349,11 @@ def _hardtanh() -> Elementwise:
 _SIXTH = "0.16666666666666666666666666666666666667"
 
 
+def _six_sixths(z: Any) -> Any:
+    """What min(max(z + 3, 0), 6) / 6 is above 3, for those who multiply by a rounded sixth."""
+    return constant(6, z) * constant(_SIXTH, z)
+
+
 def _hardsigmoid() -> Elementwise:
     ramp = Piece(
         [lambda z: z / 6 + 0.5, lambda z: (z + 3) / 6, lambda z: z * constant(_SIXTH, z) + 0.5,
@@ -356,7 +363,8 @@ def _hardsigmoid() -> Elementwise:
         -3,
         3,
     )  # fmt: skip
-    return Elementwise(Scalar((_flat(0, hi=-3), ramp, _flat(1, lo=3))))
+    full = Piece([_one, _six_sixths], [_zero], _zero, lo=3)
+    return Elementwise(Scalar((_flat(0, hi=-3), ramp, full)))
 
 
 def _hardswish() -> Elementwise:
@@ -368,7 +376,13 @@ def _hardswish() -> Elementwise:
         -3,
         3,
     )  # fmt: skip
-    return Elementwise(Scalar((_flat(0, hi=-3), bend, _line(lo=3))), lambda size: 2 + size)
+    above = Piece(
+        [_itself, lambda z: z * constant(6, z) / 6, lambda z: z * _six_sixths(z)],
+        [_one, _six_sixths],
+        _zero,
+        lo=3,
+    )
+    return Elementwise(Scalar((_flat(0, hi=-3), bend, above)), lambda size: 6 + size)
 
 
 def softmax(z: Any) -> Any:

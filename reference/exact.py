@@ -82,7 +82,11 @@ class Certificate:
         """Why a divergence is not certified, for a person; empty where it is."""
         if self.holds:
             return ""
-        why = "lies outside the enclosure, which is a defect of gradparity" if not self.sound else "leaves it open"
+        why = (
+            "lies outside the enclosure, which is a defect of gradparity"
+            if not self.sound
+            else "leaves it open"
+        )
         return f"not certified: the exact value {self.exact} {why}"
 
 

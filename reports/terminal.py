@@ -64,7 +64,9 @@ def summary(content: Mapping[str, Any], console: Console) -> None:
     console.print(_matrix(content))
     if content["findings"]:
         number = len(content["findings"])
-        console.print(f"[bold]{number} finding{'s' * (number > 1)}[/], each confirmed in arbitrary precision:")
+        console.print(
+            f"[bold]{number} finding{'s' * (number > 1)}[/], each confirmed in arbitrary precision:"
+        )
     for number, finding in enumerate(content["findings"], start=1):
         console.print(f"{number:3}. {escape(finding['sentence'])}", highlight=False, soft_wrap=True)
     for message in content["messages"]:

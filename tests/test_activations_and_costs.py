@@ -126,7 +126,9 @@ def inconsistencies(piece: Piece, at: Any, exact: list[Any]) -> list[str]:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_slopes_and_curvatures_are_derivatives_and_formulas_agree(name: str) -> None:
-    assert [wrong for piece, at, exact in everywhere(name) for wrong in inconsistencies(piece, at, exact)] == []
+    assert [
+        wrong for piece, at, exact in everywhere(name) for wrong in inconsistencies(piece, at, exact)
+    ] == []
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -139,9 +141,17 @@ def test_the_smallest_error_in_a_formula_is_seen(name: str) -> None:
 
     for piece, at, exact in everywhere(name):
         values, slopes = list(piece.value), list(piece.slope)
-        spoilt = [replace(piece, value=[more(values[0]), *values[1:]]), replace(piece, curvature=more(piece.curvature))]
-        spoilt += [replace(piece, slope=[*slopes[:i], more(slopes[i]), *slopes[i + 1 :]]) for i in range(len(slopes))]
-        spoilt += [replace(piece, value=[*values[:i], more(values[i]), *values[i + 1 :]]) for i in range(1, len(values))]
+        spoilt = [
+            replace(piece, value=[more(values[0]), *values[1:]]),
+            replace(piece, curvature=more(piece.curvature)),
+        ]
+        spoilt += [
+            replace(piece, slope=[*slopes[:i], more(slopes[i]), *slopes[i + 1 :]]) for i in range(len(slopes))
+        ]
+        spoilt += [
+            replace(piece, value=[*values[:i], more(values[i]), *values[i + 1 :]])
+            for i in range(1, len(values))
+        ]
         if at[0] != 0:
             assert all(inconsistencies(bad, at, exact) for bad in spoilt)
 
@@ -178,7 +188,9 @@ def test_pieces_cover_the_line_are_continuous_and_jump_where_they_should(name: s
         assert abs(before - after) < DIGITS
         slopes = [piece.slope[0](kink, *exact)[0] for piece in (left, right)]
         if left.hi in jumps:
-            assert all(abs(s - arb(known)) < DIGITS for s, known in zip(slopes, jumps.pop(left.hi), strict=True))
+            assert all(
+                abs(s - arb(known)) < DIGITS for s, known in zip(slopes, jumps.pop(left.hi), strict=True)
+            )
         else:
             assert abs(slopes[0] - slopes[1]) < DIGITS
     assert not jumps
@@ -269,8 +281,8 @@ COST_DEFINITIONS: dict[str, Callable[..., Any]] = {
         lambda a, y: -(y * _LOGISTIC(a).log() + (1 - y) * (1 - _LOGISTIC(a)).log())
     ),
     "cross_entropy": _of_pairs(lambda a, y: -y * a.log()),
-    "softmax_cross_entropy": lambda a, y: -sum(
-        y_j * (a_j - _log_sum_exp(a)) for a_j, y_j in zip(a, y, strict=True)
+    "softmax_cross_entropy": lambda a, y: (
+        -sum(y_j * (a_j - _log_sum_exp(a)) for a_j, y_j in zip(a, y, strict=True))
     ),
     "negative_log_likelihood": _of_pairs(lambda a, y: -y * a),
     "kl_divergence": _of_pairs(lambda a, y: _xlogx(y) - y * a),
@@ -281,7 +293,9 @@ _PROBABLE = [[0.125, 0.75, 0.5], [0.9, 2.0**-20, 0.25]]
 _REAL = [[-0.75, 2.5, 0.3], [1.75, -6.0, -0.0625]]
 _SHARES = [[0.0, 0.75, 0.5], [1.0, 0.25, 0.0]]  # of a distribution, but not summing to 1
 _TARGETS = {"hinge": [[1, -1, 1], [-1, -1, 1]], "squared_hinge": [[1, -1, 1], [-1, -1, 1]]} | {
-    name: _SHARES for name in COSTS if "entropy" in name or name in ("negative_log_likelihood", "kl_divergence")
+    name: _SHARES
+    for name in COSTS
+    if "entropy" in name or name in ("negative_log_likelihood", "kl_divergence")
 }
 
 

@@ -24,7 +24,16 @@ from gradparity.reference.activations import Coupled, Elementwise, activation
 from gradparity.reference.backprop import backprop
 from gradparity.reference.enclosure import INFLATION, Interval, enclose
 from gradparity.reference.exact import exact_gradients
-from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Architecture, Case, Cost, Layer, Parameters
+from gradparity.reference.network import (
+    ACTIVATIONS,
+    COSTS,
+    DTYPES,
+    Architecture,
+    Case,
+    Cost,
+    Layer,
+    Parameters,
+)
 from gradparity.reference.rounding.balls import Ball
 from gradparity.reference.rounding.model import K, Model, model
 from gradparity.reference.rounding.spans import Span
@@ -118,7 +127,9 @@ def test_a_span_holds_the_worst_of_two(
 
 @many
 @given(data=st.data(), precision=precisions, relative=signs, absolute=signs)
-def test_a_span_holds_the_worst_square(data: st.DataObject, precision: str, relative: int, absolute: int) -> None:
+def test_a_span_holds_the_worst_square(
+    data: st.DataObject, precision: str, relative: int, absolute: int
+) -> None:
     span, exact, computed = data.draw(spans(precision))
     with np.errstate(all="ignore"):
         square = span * span
@@ -136,7 +147,9 @@ def test_a_span_holds_the_worst_elementary_function(
     with np.errstate(all="ignore"):
         result = UNARY[name](span)
     assert holds(
-        result, EXACT_UNARY[name](exact), pushed(EXACT_UNARY[name](computed), K[name], result.model, relative, absolute)
+        result,
+        EXACT_UNARY[name](exact),
+        pushed(EXACT_UNARY[name](computed), K[name], result.model, relative, absolute),
     )
 
 
@@ -171,7 +184,9 @@ def test_the_adversary_reaches_the_edge_of_a_span_and_not_beyond(name: str, prec
 
 def inside(ball: Ball | Interval, values: Any) -> bool:
     """Whether all values may be inside; where nothing is known, yes."""
-    pairs = zip(np.ravel(ball.mid), np.ravel(ball.rad), np.ravel(np.asarray(values, dtype=object)), strict=True)
+    pairs = zip(
+        np.ravel(ball.mid), np.ravel(ball.rad), np.ravel(np.asarray(values, dtype=object)), strict=True
+    )
     return all(
         not math.isfinite(rad) or bool(abs(value - exactly(mid)) <= arb(float(rad)) * arb(INFLATION))
         for mid, rad, value in pairs
@@ -227,7 +242,9 @@ def orders(terms: list[Any]) -> Iterator[Any]:
 
 @many
 @given(data=st.data(), precision=precisions, n=st.integers(1, 9))
-def test_a_matrix_product_with_its_bias_holds_every_order(data: st.DataObject, precision: str, n: int) -> None:
+def test_a_matrix_product_with_its_bias_holds_every_order(
+    data: st.DataObject, precision: str, n: int
+) -> None:
     dtype, m = DTYPES[precision].type, model(precision)
     most = 2.0 ** (60 if precision == "float32" else 500)
     row, column = (data.draw(st.lists(numbers(precision, most), min_size=n, max_size=n)) for _ in range(2))
@@ -344,8 +361,21 @@ ALL_SCALARS = [name for name in ACTIVATIONS if isinstance(activation(Layer(1, na
 
 def results(m: Model, mid: float, rad: float) -> Iterator[Ball | Span]:
     """Everything that can be done with one ball or one span."""
-    ball, other = Ball(m, np.full((2, 2), mid, m.midpoint), np.full((2, 2), rad)), Ball.exact(m, np.ones((2, 2)))
-    yield from (ball, -ball, ball + other, other - ball, ball * other, ball @ other, other @ ball, ball.sum(), ball.T)
+    ball, other = (
+        Ball(m, np.full((2, 2), mid, m.midpoint), np.full((2, 2), rad)),
+        Ball.exact(m, np.ones((2, 2))),
+    )
+    yield from (
+        ball,
+        -ball,
+        ball + other,
+        other - ball,
+        ball * other,
+        ball @ other,
+        other @ ball,
+        ball.sum(),
+        ball.T,
+    )
     yield from (ball.divided(3), ball.softmax(), ball.log_softmax(), ball.underflowing(np.ones((2, 2))))
     for name in ALL_SCALARS:
         sigma = activation(Layer(1, name))
@@ -353,7 +383,13 @@ def results(m: Model, mid: float, rad: float) -> Iterator[Ball | Span]:
         if not (name == "identity" and math.isfinite(mid)):
             yield sigma.vjp(other, ball) if math.isnan(mid) else sigma.value(ball)
     span, unit = Span(m, one(mid - rad), one(mid + rad)), Span(m, one(1.0), one(1.0))
-    yield from (span + unit, unit - span, span * unit, span / unit, *(function(span) for function in UNARY.values()))
+    yield from (
+        span + unit,
+        unit - span,
+        span * unit,
+        span / unit,
+        *(function(span) for function in UNARY.values()),
+    )
 
 
 @pytest.mark.parametrize("precision", DTYPES)
@@ -370,7 +406,12 @@ def test_what_may_overflow_has_no_finite_radius(precision: str) -> None:
     large, span = Ball.exact(m, np.array([1000.0])), Span(m, one(1000.0), one(1000.0))
     top = Span(m, one(m.largest), one(m.largest))
     with np.errstate(all="ignore"):
-        for ball in (most + most, most * large, most @ Ball.exact(m, np.full((1, 1), 2.0)), (most + most) * 0.0):
+        for ball in (
+            most + most,
+            most * large,
+            most @ Ball.exact(m, np.full((1, 1), 2.0)),
+            (most + most) * 0.0,
+        ):
             assert np.isinf(ball.rad).all()
         for result in (span.exp(), span.expm1(), top + top, top * span, top / Span(m, one(0.5), one(0.5))):
             assert np.isinf(result.err).all()
@@ -436,7 +477,7 @@ class Pushed:
         return other.value if isinstance(other, Pushed) else other
 
     def __neg__(self) -> Pushed:
-        return Pushed(-self.value)
+        return type(self)(-self.value)
 
     def __add__(self, other: Any) -> Pushed:
         return self._off(self.value + self._of(other))
@@ -493,7 +534,9 @@ def values_of(array: Any) -> list[Any]:
 @pytest.mark.parametrize("index", range(len(ALL_SCALARS)))
 def test_an_adversary_in_every_operation_stays_inside(index: int, precision: str) -> None:
     name, cost = ALL_SCALARS[index], COSTS[index % len(COSTS)]
-    if cost == "softmax_cross_entropy":  # without a common shift, which arb does not need, it is another algorithm
+    if (
+        cost == "softmax_cross_entropy"
+    ):  # without a common shift, which arb does not need, it is another algorithm
         cost = "half_squared_error"
     last = {"kl_divergence": "log_sigmoid", "negative_log_likelihood": "log_sigmoid"}.get(cost, "sigmoid")
     network = Architecture(3, (Layer(4, name), Layer(3, name), Layer(2, last)), Cost(cost))

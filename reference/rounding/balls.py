@@ -115,9 +115,16 @@ class Ball:
         """Divide by the batch size, wherever in the computation and however an implementation does it."""
         return self._rounded(self.mid / m, self.rad / m, units=REDUCTION_ROUNDINGS)
 
-    def underflowing(self, amplification: Array) -> Ball:
-        """Allow a factor of this product to have underflowed before it was multiplied by ``amplification``."""
-        return self._result(self.mid, self.rad + self.model.eta * amplification)
+    def in_any_order(self, upstream: Ball, amplification: Array) -> Ball:
+        """Allow this product upstream ⊙ σ′ to be multiplied factor by factor, in any order.
+
+        A factor may underflow before it is multiplied by ``amplification``; and where the upstream may overflow
+        when that comes first, nothing is known.
+        """
+        outside = ~(upstream.size * amplification <= self.model.largest)
+        return self._result(
+            self.mid, np.where(outside, np.inf, self.rad + self.model.eta * amplification), upstream
+        )
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
         """Evaluate a scalar function's derivative of that order over every value in the ball.
@@ -126,10 +133,7 @@ class Ball:
         largest rounding error of any formula, anywhere in the ball). At a kink the pieces' hull is taken.
         """
         with np.errstate(all="ignore"):
-            lo, hi = (
-                np.asarray(self.mid - self.rad, np.float64),
-                np.asarray(self.mid + self.rad, np.float64),
-            )
+            lo, hi = self._ends()
             found = [self._on(piece, order, exact, lo, hi) for piece in function.pieces]
             low, high, mid, rad = found[0][1:]
             met = found[0][0]
@@ -148,6 +152,12 @@ class Ball:
             kinked = self.kinked or (order == 1 and bool(several.any()))
             return Ball(self.model, np.where(lost, 0, mid), np.where(lost, np.inf, rad), kinked=kinked)
 
+    def _ends(self) -> tuple[Array, Array]:
+        """Round mid - rad and mid + rad outwards to float64; a ball without radius is its own ends."""
+        lo, hi = (np.asarray(end, np.float64) for end in (self.mid - self.rad, self.mid + self.rad))
+        wide = self.rad > 0
+        return np.where(wide, np.nextafter(lo, -np.inf), lo), np.where(wide, np.nextafter(hi, np.inf), hi)
+
     def _on(
         self, piece: Piece, order: int, exact: Sequence[Ball], lo: Array, hi: Array
     ) -> tuple[Array, Array, Array, Array, Array]:
@@ -162,7 +172,8 @@ class Ball:
             return met, nothing, nothing, np.zeros(self.shape, self.model.midpoint), nothing
         lo, hi = np.clip(lo, piece.lo, piece.hi), np.clip(hi, piece.lo, piece.hi)
         centre = np.clip(self.mid, piece.lo, piece.hi)
-        half = np.asarray(np.maximum(hi - centre, centre - lo), np.float64)
+        # The part of the ball in this piece lies within rad of its centre, whichever way lo and hi were rounded.
+        half = np.minimum(np.asarray(np.maximum(hi - centre, centre - lo), np.float64), self.rad)
 
         span = Span(self.model, lo, hi)
         known = [Span(self.model, *(ball.mid.astype(np.float64),) * 2) for ball in exact]
@@ -177,7 +188,9 @@ class Ball:
 
         mid = piece.formulas(order)[0](centre, *(ball.mid for ball in exact))
         reach = np.maximum(computed[0].hi - mid, mid - computed[0].lo) + computed[0].err
-        rad = finite_or_infinite(np.asarray(np.fmin(steepest, reach), np.float64) + err)
+        # A value may be flushed to zero even by a formula that computes nothing, such as relu's z.
+        flushed = self.model.eta if order == 0 else 0.0
+        rad = finite_or_infinite(np.asarray(np.fmin(steepest, reach), np.float64) + err + flushed)
         return met, mid - rad, mid + rad, mid, rad
 
     def softmax(self) -> Ball:
