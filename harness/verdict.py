@@ -148,20 +148,24 @@ def _backwards(judged: EquationVerdict) -> tuple[int, int, int]:
 
 
 def _at(
-    judged: EquationVerdict, index: tuple[int, ...], answer: Gradients, enclosure: Mapping[str, Interval]
+    judged: EquationVerdict, link: Array, answer: Gradients, enclosure: Mapping[str, Interval]
 ) -> EquationVerdict:
-    """Move a divergence to the component at which its link broke, if that one has left its enclosure too."""
+    """Move a divergence to the component that is farthest out of its link, of those that left their enclosure."""
     result = answer.tensors()[judged.name]
-    margin = float(margins(result, enclosure[judged.name])[index])
-    return replace(judged, index=index, margin=margin, result=float(result[index])) if margin > 1 else judged
+    margin = margins(result, enclosure[judged.name])
+    off = np.where(margin > 1, link, 0.0)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(off)), off.shape))
+    if off[index] <= 1:
+        return judged
+    return replace(judged, index=index, margin=float(margin[index]), result=float(result[index]))
 
 
-def _broken_links(case: Case, answer: Gradients) -> dict[str, tuple[int, ...]]:
-    """Give the arrays that left their link, each with the component that is farthest out."""
-    tensors, depth = answer.tensors(), case.architecture.depth
-    judged = [
-        _judge_array(name, tensors[name], interval, depth)
+def _broken_links(case: Case, answer: Gradients) -> dict[str, Array]:
+    """Give the arrays that left their link, each with its margins there."""
+    tensors = answer.tensors()
+    found = {
+        name: margins(tensors[name], interval)
         for name, interval in links(case, answer).items()
         if name in tensors
-    ]
-    return {one.name: one.index for one in judged if one.verdict is Verdict.DIVERGES}
+    }
+    return {name: margin for name, margin in found.items() if margin.size and margin.max() > 1}

@@ -18,8 +18,8 @@ the run:
 
 Above the line the stream can no longer be trusted: the whole process group is killed, the case in front
 fails, and the cases behind it are sent again to a fresh process. Below the line only the answer is bad: the
-process stays. After FAILURES_IN_A_ROW deaths without a good answer between them, every remaining case fails
-at once.
+process stays. After FAILURES_IN_A_ROW deaths without a good answer between them (FAILURES_AT_FIRST where there
+never was one), every remaining case fails at once.
 
 One thread a worker does everything that follows ``submit`` in one loop over poll(2). It writes only what the
 child's pipe takes, reads no more than the answer in front can need, and always drains standard error, so
@@ -45,9 +45,14 @@ from ..adapters.registry import command
 from ..reference.network import Case, Gradients, MalformedError
 from .child import CHUNK, GRACE, TAIL, BrokenError, Child, printable
 
-#: Deaths in a row, with no good answer between, after which a worker is given up. One may be the case's fault
-#: and two a coincidence; each further one costs a start, which for a framework is seconds.
-FAILURES_IN_A_ROW = 3
+#: Deaths in a row, with no good answer between, after which a worker is given up that has never answered, and
+#: one that has. A start costs seconds; but a campaign's cases come in groups with one architecture, and an
+#: implementation that dies of one activation dies of every case of a group or two, and is fine after that.
+FAILURES_AT_FIRST = 3
+FAILURES_IN_A_ROW = 24
+
+#: How many times as long as the first start a later one may take, on a machine that has become busy.
+STARTS_VARY = 5
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Worker:
     """One implementation in a child process, asked one case after another.
 
     ``timeout`` is how many seconds a case may be in front; the first of a fresh process has ``startup`` more,
-    for its imports. At most ``window`` cases are without an answer at once: ``submit`` waits beyond that. Use
+    for its imports, or less once a first answer has shown how long they take. At most ``window`` cases are without an answer at once: ``submit`` waits beyond that. Use
     it as a context manager; leaving it leaves no process behind. Raises UnknownImplementationError at once
     where the name gives no command.
     """
@@ -89,7 +94,7 @@ class Worker:
         self._sent = 0  # how many of the waiting, from the front, this process was given
         self._child: Child | None = None
         self._pid: int | None = None
-        self._failures = 0
+        self._failures, self._answered = 0, False
         self._last_reason = ""
         self._closing = False
         self._lock = threading.Lock()  # between submit and the end: no case may slip in after the last
@@ -170,7 +175,7 @@ class Worker:
 
     def _ask(self, case: Case, began: float) -> Answer:
         """Get the answer to the case in front, whatever happens."""
-        if self._failures >= FAILURES_IN_A_ROW:
+        if self._failures >= (FAILURES_IN_A_ROW if self._answered else FAILURES_AT_FIRST):
             reason = f"given up after {self._failures} failures in a row: {self._last_reason}"
             return Answer("failed", message=reason)
         try:
@@ -184,11 +189,13 @@ class Worker:
             self._failures += 1
             self._last_reason = _line(str(broken))
             return Answer("failed", message=self._last_reason + self._stop())
+        if child.fresh:  # the next start will not take much longer, so a hang is found sooner
+            self._startup = min(self._startup, STARTS_VARY * (time.monotonic() - began) + 1)
         child.fresh = False
         if answer.outcome == "failed":
             child.drain()
             return replace(answer, message=answer.message + child.last_words())
-        self._failures = 0
+        self._failures, self._answered = 0, True
         return answer
 
     def _receive(self, child: Child, case: Case, began: float) -> Document | MalformedError:

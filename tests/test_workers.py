@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Layer, Parameters
 from gradparity.adapters.registry import UnknownImplementationError
-from gradparity.harness.workers import FAILURES_IN_A_ROW, Answer, Worker, longest_answer
+from gradparity.harness import workers
+from gradparity.harness.workers import FAILURES_AT_FIRST, Answer, Worker, longest_answer
 
 SCRIPT = Path(__file__).with_name("misbehaving.py")
 TIMEOUT, STARTUP = 1.5, 20.0
@@ -188,11 +189,11 @@ def test_the_last_words_follow_the_reason():
 def test_a_worker_that_cannot_start_is_given_up():
     answers = ask("crash-at-start", LUCKY)
     assert [answer.outcome for answer in answers] == ["failed"] * 5
-    for answer in answers[:FAILURES_IN_A_ROW]:
+    for answer in answers[:FAILURES_AT_FIRST]:
         assert answer.message == (
             "the process ended with exit status 3\nIts standard error ends with:\nno such device: framework 0"
         )
-    for answer in answers[FAILURES_IN_A_ROW:]:
+    for answer in answers[FAILURES_AT_FIRST:]:
         assert answer.message == "given up after 3 failures in a row: the process ended with exit status 3"
 
 
@@ -202,10 +203,16 @@ def test_a_good_answer_between_forgives():
     assert good == [True, False, False, True, False, False, True]
 
 
-def test_three_deaths_in_a_row_are_enough():
-    answers = ask("crash", [LUCKY[0], UNLUCKY, UNLUCKY, UNLUCKY, LUCKY[1]])
+def test_one_that_has_answered_may_die_of_a_whole_group_of_cases():
+    answers = ask("crash", [LUCKY[0], UNLUCKY, UNLUCKY, UNLUCKY, UNLUCKY, LUCKY[1]])
+    assert answers[-1].outcome == "gradients"
+
+
+def test_too_many_deaths_in_a_row_are_enough(monkeypatch):
+    monkeypatch.setattr(workers, "FAILURES_IN_A_ROW", 4)
+    answers = ask("crash", [LUCKY[0], UNLUCKY, UNLUCKY, UNLUCKY, UNLUCKY, LUCKY[1]])
     assert answers[0].outcome == "gradients"
-    assert reason(answers[4]) == "given up after 3 failures in a row: the process ended with exit status 3"
+    assert reason(answers[5]) == "given up after 4 failures in a row: the process ended with exit status 3"
 
 
 def test_a_start_has_its_own_time():

@@ -1,0 +1,38 @@
+"""What several test files share: the command line as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Gradparity = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def gradparity(tmp_path: Path) -> Gradparity:
+    """Run ``gradparity ARGUMENTS`` in an empty folder."""
+
+    def run(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "gradparity.harness.cli", *arguments],
+            cwd=tmp_path,
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "COLUMNS": "100"},
+            timeout=240,
+            check=False,
+        )
+        return subprocess.CompletedProcess(
+            done.args,
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
+        )
+
+    return run
