@@ -78,12 +78,19 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "div": operator.truediv,
 }
 UNARY: dict[str, Callable[[Any], Any]] = {name: getattr(elementary, name) for name in K}
-EXACT_UNARY = {name: getattr(arb, name, None) or (lambda x: 1 / (1 + (-x).exp())) for name in K}
 
 
-def pushed(value: Any, units: float, m: Model, relative: int, absolute: int) -> Any:
-    """Round as badly as the model allows."""
-    return value * (1 + relative * units * arb(m.unit)) + absolute * arb(m.eta)
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + (-x).exp()) if x > 0 else x.exp() / (1 + x.exp())
+
+
+EXACT_UNARY = {name: getattr(arb, name, _sigmoid) for name in K}
+
+
+def pushed(value: Any, units: float, m: Model, relative: float, absolute: float) -> Any:
+    """Round as badly as the model allows: by u of the case's precision, and by eta."""
+    unit = arb(float(np.finfo(m.precision).eps)) / 2
+    return value * (1 + relative * units * unit) + absolute * arb(m.eta)
 
 
 # ------------------------------------------------------------------------------------------------------------ spans
@@ -94,9 +101,12 @@ def holds(span: Span, exact: Any, computed: Any) -> bool:
     err = float(span.err[0])
     if not math.isfinite(err):
         return True
+    if not (exact.is_finite() and computed.is_finite()):
+        return False
+    # An arb that is not surely beyond is not beyond: it is known to 300 bits.
     bound = arb(err) * arb(INFLATION)
-    within = arb(float(span.lo[0])) - bound <= exact <= arb(float(span.hi[0])) + bound
-    return bool(within) and bool(abs(computed - exact) <= bound)
+    beyond = exact < arb(float(span.lo[0])) - bound or exact > arb(float(span.hi[0])) + bound
+    return not beyond and not abs(computed - exact) > bound
 
 
 @st.composite
@@ -176,20 +186,21 @@ def test_the_adversary_reaches_the_edge_of_a_span_and_not_beyond(name: str, prec
     push = 1 if truth > 0 else -1
     assert holds(span, truth, pushed(truth, units, span.model, 1, push))
     assert not holds(span, truth, pushed(truth, 1.01 * units, span.model, 1, push))
-    assert not holds(span, pushed(truth, 2.02 * units, span.model, 1, push), truth)
+    assert not holds(span, pushed(truth, 2.1 * units, span.model, 1, push), truth)
 
 
 # ------------------------------------------------------------------------------------------------------------ balls
 
 
 def inside(ball: Ball | Interval, values: Any) -> bool:
-    """Whether all values may be inside; where nothing is known, yes."""
-    pairs = zip(
+    """Whether all values are inside; where nothing is known, yes."""
+    triples = zip(
         np.ravel(ball.mid), np.ravel(ball.rad), np.ravel(np.asarray(values, dtype=object)), strict=True
     )
     return all(
-        not math.isfinite(rad) or bool(abs(value - exactly(mid)) <= arb(float(rad)) * arb(INFLATION))
-        for mid, rad, value in pairs
+        not math.isfinite(rad)
+        or (value.is_finite() and not abs(value - exactly(mid)) > arb(float(rad)) * arb(INFLATION))
+        for mid, rad, value in triples
     )
 
 
@@ -307,13 +318,14 @@ def test_softmax_of_a_ball_holds_numpy_and_the_truth(
 # ------------------------------------------------------------------------------------------------ kinks and the rest
 
 
-def slope_at(layer: Layer, z: float, rad: float = 0.0) -> tuple[float, float]:
-    """Give the ends of the enclosure of σ′(z ± rad), in float32."""
-    m = model("float32")
+def slope_at(layer: Layer, z: float, around: float = 0.0) -> tuple[float, float]:
+    """Give the ends of the enclosure of σ′(z ± around), in float64."""
+    m = model("float64")
     sigma = activation(layer)
     assert isinstance(sigma, Elementwise)
-    ball = sigma.scalar.slope(Ball(m, np.array([z], m.midpoint), np.array([rad])))
-    return float(ball.mid[0] - ball.rad[0]), float(ball.mid[0] + ball.rad[0])
+    ball = sigma.scalar.slope(Ball(m, np.array([z], m.midpoint), np.array([around])))
+    rad = float(ball.rad[0]) * INFLATION
+    return float(ball.mid[0]) - rad, float(ball.mid[0]) + rad
 
 
 KINKS = [
@@ -346,23 +358,23 @@ def test_at_a_kink_both_slopes_are_allowed_and_nothing_beyond(
 def test_where_the_slopes_meet_only_one_is_allowed(layer: Layer) -> None:
     """Keras' celu′(0) = 2 is a divergence, and so is 0."""
     low, high = slope_at(layer, 0.0)
-    assert 1 - 2.0**-18 <= low <= 1 <= high <= 1 + 2.0**-18
+    assert 1 - 2.0**-20 <= low <= 1 <= high <= 1 + 2.0**-20
 
 
 @pytest.mark.parametrize(("layer", "z", "low", "high"), KINKS, ids=str)
 def test_beside_a_kink_only_one_slope_is_allowed(layer: Layer, z: float, low: float, high: float) -> None:
     for beside in (z - 0.01, z + 0.01):
         found = slope_at(layer, beside)
-        assert found[1] - found[0] < 2.0**-18
+        assert found[1] - found[0] < 2.0**-20
 
 
 ALL_SCALARS = [name for name in ACTIVATIONS if isinstance(activation(Layer(1, name)), Elementwise)]
 
 
-def results(m: Model, mid: float, rad: float) -> Iterator[Ball | Span]:
+def results(m: Model, mid: float) -> Iterator[Ball | Span]:
     """Everything that can be done with one ball or one span."""
     ball, other = (
-        Ball(m, np.full((2, 2), mid, m.midpoint), np.full((2, 2), rad)),
+        Ball(m, np.full((2, 2), mid, m.midpoint), np.zeros((2, 2))),
         Ball.exact(m, np.ones((2, 2))),
     )
     yield from (
@@ -376,13 +388,15 @@ def results(m: Model, mid: float, rad: float) -> Iterator[Ball | Span]:
         ball.sum(),
         ball.T,
     )
-    yield from (ball.divided(3), ball.softmax(), ball.log_softmax(), ball.underflowing(np.ones((2, 2))))
+    yield from (
+        ball.divided(3),
+        ball.softmax(),
+        ball.log_softmax(),
+        ball.in_any_order(other, np.ones((2, 2))),
+    )
     for name in ALL_SCALARS:
-        sigma = activation(Layer(1, name))
-        # A flat function forgets even what is not known of its argument, but not its kinks.
-        if not (name == "identity" and math.isfinite(mid)):
-            yield sigma.vjp(other, ball) if math.isnan(mid) else sigma.value(ball)
-    span, unit = Span(m, one(mid - rad), one(mid + rad)), Span(m, one(1.0), one(1.0))
+        yield activation(Layer(1, name)).value(ball)
+    span, unit = Span(m, one(mid), one(mid)), Span(m, one(1.0), one(1.0))
     yield from (
         span + unit,
         unit - span,
@@ -395,7 +409,7 @@ def results(m: Model, mid: float, rad: float) -> Iterator[Ball | Span]:
 @pytest.mark.parametrize("precision", DTYPES)
 def test_what_is_not_a_number_has_no_finite_radius(precision: str) -> None:
     with np.errstate(all="ignore"):
-        for result in results(model(precision), math.nan, 0.0):
+        for result in results(model(precision), math.nan):
             assert not np.isfinite(result.rad if isinstance(result, Ball) else result.err).any()
 
 
@@ -469,8 +483,9 @@ class Pushed:
 
     @classmethod
     def _off(cls, value: Any, units: float = 1.0) -> Pushed:
+        # Half of eta for each: a sum of n products, with 2n - 1 operations, has n times eta to lose.
         relative, absolute = cls.dice.choice([-1, 1], 2)
-        return cls(pushed(value, units, cls.m, int(relative), int(absolute)))
+        return cls(pushed(value, units, cls.m, int(relative), 0.5 * int(absolute)))
 
     @staticmethod
     def _of(other: Any) -> Any:
@@ -542,9 +557,9 @@ def test_an_adversary_in_every_operation_stays_inside(index: int, precision: str
     network = Architecture(3, (Layer(4, name), Layer(3, name), Layer(2, last)), Cost(cost))
     for seed in range(3):
         asked = case(network, 3, BY_NAME["ordinary"], seed, precision)
-        wrong = [key for key, interval in enclose(asked).items()
-                 if not inside(interval, values_of(answer_of_the_adversary(asked, seed)[key]))]  # fmt: skip
-        assert wrong == []
+        pushed_about = answer_of_the_adversary(asked, seed)
+        for key, interval in enclose(asked).items():
+            assert inside(interval, values_of(pushed_about[key])), key
 
 
 def test_an_adversary_who_may_push_too_far_is_seen() -> None:
@@ -554,3 +569,29 @@ def test_an_adversary_who_may_push_too_far_is_seen() -> None:
     exact, interval = exact_gradients(asked, 300), enclose(asked)["dW1"]
     off = [value * (1 + 1000 * arb(model("float64").unit)) for value in np.ravel(exact["dW1"])]
     assert not inside(interval, off)
+
+
+# ------------------------------------------------------------------------------------------------------------- OPEN
+# Fails today: found, reported, and not to be weakened.
+
+
+@pytest.mark.parametrize("unknown", [math.inf, math.nan])
+def test_where_z_may_be_inf_minus_inf_nothing_is_known_of_what_follows(unknown: float) -> None:
+    """TensorFlow's sign(inf - inf) is NaN, and right to be; the enclosure of the slope of abs says 0 ± 1.
+
+    The exact z is 0, but 1e60 overflows in float32: the model says nothing of z, so it cannot of δ.
+    """
+    m = model("float32")
+    for name in ("relu", "relu6", "leaky_relu", "hardtanh", "hardsigmoid"):
+        sigma = activation(Layer(1, name))
+        assert isinstance(sigma, Elementwise)
+        with np.errstate(all="ignore"):
+            slope = sigma.scalar.slope(Ball(m, np.array([0.0]), np.array([unknown])))
+        assert np.isinf(slope.rad).all(), name
+
+    network = Architecture(2, (Layer(1, "identity"),), Cost("absolute_error"))
+    W, b, x, y = ([[1e30, -1e30]], [0.0], [[1e30, 1e30]], [[0.0]])
+    W, b, x, y = (np.array(given, np.float32) for given in (W, b, x, y))
+    enclosure = enclose(Case(network, Parameters((W,), (b,)), x, y, "float32"))
+    for name in ("z1", "delta1", "db1", "dW1"):
+        assert np.isinf(enclosure[name].rad).all(), name
