@@ -62,7 +62,7 @@ ELEMENTWISE = [layer for layer in LAYERS if isinstance(activation(layer), Elemen
 
 def scalars(cost: Cost) -> list[Scalar]:
     """Give the scalar functions that a cost is made of."""
-    cells = cost_function(cost).value.__closure__ or ()  # type: ignore[attr-defined]
+    cells = cost_function(cost).value.__closure__ or ()
     return [cell.cell_contents for cell in cells if isinstance(cell.cell_contents, Scalar)]
 
 
@@ -218,14 +218,20 @@ def _log_sum_exp(z: Any) -> Any:
     return sum(x.exp() for x in z).log()
 
 
-_LOGISTIC = lambda z: 1 / (1 + (-z).exp())  # noqa: E731
-_SOFTPLUS = lambda z: (1 + z.exp()).log()  # noqa: E731
+def _logistic(z: Any) -> Any:
+    return 1 / (1 + (-z).exp())
+
+
+def _softplus(z: Any) -> Any:
+    return (1 + z.exp()).log()
+
+
 _SELU_SCALE, _SELU_ALPHA = "1.0507009873554804934193349852946", "1.6732632423543772848170429916717"
 
 #: What DESIGN.md and the literature say that σ is.
 DEFINITIONS: dict[str, Callable[..., Any]] = {
     "identity": lambda z: z,
-    "sigmoid": _LOGISTIC,
+    "sigmoid": _logistic,
     "tanh": lambda z: (z.exp() - (-z).exp()) / (z.exp() + (-z).exp()),
     "relu": lambda z: max(z, arb(0)),
     "relu6": lambda z: _clip(z, 0, 6),
@@ -235,14 +241,14 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "selu": lambda z: arb(_SELU_SCALE) * (z if z > 0 else arb(_SELU_ALPHA) * (z.exp() - 1)),
     "gelu": lambda z: z * (1 + (z / arb(2).sqrt()).erf()) / 2,
     "gelu_tanh": lambda z: z / 2 * (1 + ((2 / arb.pi()).sqrt() * (z + arb("0.044715") * z**3)).tanh()),
-    "silu": lambda z: z * _LOGISTIC(z),
-    "mish": lambda z: z * _SOFTPLUS(z).tanh(),
-    "softplus": _SOFTPLUS,
+    "silu": lambda z: z * _logistic(z),
+    "mish": lambda z: z * _softplus(z).tanh(),
+    "softplus": _softplus,
     "softsign": lambda z: z / (1 + abs(z)),
     "hardtanh": lambda z: _clip(z, -1, 1),
     "hardsigmoid": lambda z: _clip(z / 6 + arb("0.5"), 0, 1),
     "hardswish": lambda z: z * _clip(z + 3, 0, 6) / 6,
-    "log_sigmoid": lambda z: _LOGISTIC(z).log(),
+    "log_sigmoid": lambda z: _logistic(z).log(),
 }
 
 
@@ -278,7 +284,7 @@ COST_DEFINITIONS: dict[str, Callable[..., Any]] = {
     "squared_hinge": _of_pairs(lambda a, y: max(arb(0), 1 - y * a) ** 2),
     "binary_cross_entropy": _of_pairs(lambda a, y: -(y * a.log() + (1 - y) * (1 - a).log())),
     "binary_cross_entropy_with_logits": _of_pairs(
-        lambda a, y: -(y * _LOGISTIC(a).log() + (1 - y) * (1 - _LOGISTIC(a)).log())
+        lambda a, y: -(y * _logistic(a).log() + (1 - y) * (1 - _logistic(a)).log())
     ),
     "cross_entropy": _of_pairs(lambda a, y: -y * a.log()),
     "softmax_cross_entropy": lambda a, y: (

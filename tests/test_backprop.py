@@ -121,7 +121,7 @@ class Forward:
 
 def arb(array: Any) -> Any:
     result = np.empty(np.shape(array), dtype=object)
-    result.flat = [flint.arb(float(value)) for value in np.ravel(array)]
+    result.flat[:] = [flint.arb(float(value)) for value in np.ravel(array)]
     return result
 
 
@@ -155,9 +155,8 @@ def paths(case: Case, answer: Gradients) -> list[str]:
     """∂C/∂w: the sum over all paths from the weight to the cost, of all that multiplies on the way."""
     forward = Forward.of(case)
     z, a, _ = forward.run()
-    slopes = [
-        activation(layer).scalar.slope(z_l) for layer, z_l in zip(forward.network.layers, z, strict=True)
-    ]  # type: ignore[union-attr]
+    sigma = [activation(layer) for layer in forward.network.layers]
+    slopes = [s.scalar.slope(z_l) for s, z_l in zip(sigma, z, strict=True) if isinstance(s, Elementwise)]
     m, L, widths = case.batch, forward.network.depth, forward.network.widths
     upstream = cost_function(forward.network.cost).gradient(a[-1], forward.y)
     share = flint.arb(1) / m if forward.network.reduction == "mean" else flint.arb(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import flint
 import numpy as np
@@ -55,7 +55,7 @@ def _in_high_precision() -> Iterator[None]:
 
 def numbers(precision: str, most: float = math.inf) -> st.SearchStrategy[float]:
     """Draw what a precision holds: ordinary sizes, and everything from the subnormals to the largest."""
-    width = 8 * DTYPES[precision].itemsize
+    width: Literal[32, 64] = 32 if precision == "float32" else 64
     ordinary = st.floats(-64, 64, width=width)
     extreme = st.floats(allow_nan=False, allow_infinity=False, width=width)
     return (ordinary | extreme).filter(lambda x: abs(x) <= most)
@@ -533,7 +533,7 @@ def answer_of_the_adversary(case: Case, seed: int) -> dict[str, Any]:
 
     def given_away(array: Any) -> Any:
         result = np.empty(array.shape, dtype=object)
-        result.flat = [adversary(arb(float(value))) for value in array.flat]
+        result.flat[:] = [adversary(arb(float(value))) for value in array.flat]
         return result
 
     W, b = (tuple(map(given_away, family)) for family in (case.parameters.weights, case.parameters.biases))
@@ -590,8 +590,8 @@ def test_where_z_may_be_inf_minus_inf_nothing_is_known_of_what_follows(unknown: 
         assert np.isinf(slope.rad).all(), name
 
     network = Architecture(2, (Layer(1, "identity"),), Cost("absolute_error"))
-    W, b, x, y = ([[1e30, -1e30]], [0.0], [[1e30, 1e30]], [[0.0]])
-    W, b, x, y = (np.array(given, np.float32) for given in (W, b, x, y))
+    given_ones = ([[1e30, -1e30]], [0.0], [[1e30, 1e30]], [[0.0]])
+    W, b, x, y = (np.array(values, np.float32) for values in given_ones)
     enclosure = enclose(Case(network, Parameters((W,), (b,)), x, y, "float32"))
     for name in ("z1", "delta1", "db1", "dW1"):
         assert np.isinf(enclosure[name].rad).all(), name

@@ -148,7 +148,8 @@ class Ball:
                 met = met | here
             mid = np.where(several, (low + high) / 2, mid)
             rad = np.where(several, np.asarray((high - low) / 2, np.float64), rad)
-            lost = ~met | ~np.isfinite(mid) | ~np.isfinite(rad)
+            # An input that may be infinite, or no number at all, makes even a bounded function's value unknown.
+            lost = ~met | ~np.isfinite(mid) | ~np.isfinite(rad) | ~np.isfinite(self.rad)
             kinked = self.kinked or (order == 1 and bool(several.any()))
             return Ball(self.model, np.where(lost, 0, mid), np.where(lost, np.inf, rad), kinked=kinked)
 
@@ -205,7 +206,9 @@ class Ball:
         swollen = (s * np.exp(t)).sum(axis=-1, keepdims=True)
         moved = s * (np.expm1(t) * swollen + (s * np.expm1(t)).sum(axis=-1, keepdims=True))
         rad = moved + self.model.gamma(n + 2) * (s + moved) + 2 * self.model.eta
-        return self._result(np.exp(log_s), np.minimum(rad, 1 + self.model.gamma(n + 2)))
+        unknown = ~np.isfinite(self.rad).all(axis=-1, keepdims=True)
+        bounded = np.where(unknown, np.inf, np.minimum(rad, 1 + self.model.gamma(n + 2)))
+        return self._result(np.exp(log_s), bounded)
 
     def log_softmax(self) -> Ball:
         """z_i - log Σ e^(z_j) along the last axis."""

@@ -1,0 +1,84 @@
+"""Where the pinned frameworks are known to leave their enclosures. test_equations.py checks it both ways.
+
+A divergence that is not here fails the properties, and so does an entry here that agrees again. Each was
+certified in arbitrary precision; three lines of the framework itself are enough to see it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..reference.network import ACTIVATIONS, Architecture, Cost, Layer
+
+
+@dataclass(frozen=True)
+class Known:
+    """One known divergence: whose (a framework, in any mode), in which function and precision, and why."""
+
+    framework: str
+    function: str
+    precision: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.framework} {self.function} {self.precision}"
+
+    def is_about(self, implementation: str) -> bool:
+        """Whether an implementation is a mode of this framework."""
+        return implementation.partition(":")[0] == self.framework
+
+    def network(self) -> Architecture:
+        """Give a small network with the function in it."""
+        if self.function in ACTIVATIONS:
+            layer = Layer(4, self.function, 0.3) if self.function == "celu" else Layer(4, self.function)
+            return Architecture(3, (layer, Layer(2, "identity")), Cost("half_squared_error"))
+        last = Layer(1, "sigmoid") if self.function == "binary_cross_entropy" else Layer(3, "identity")
+        return Architecture(3, (Layer(4, "tanh"), last), Cost(self.function))
+
+
+#: TensorFlow's elu is exp(z) - 1, which cancels for small abs(z); for the smallest it is 0.
+_EXP_MINUS_ONE = "computed as exp(z) - 1, which cancels for small abs(z)"
+_NOT_A_DISTRIBUTION = "the gradient is softmax - y, also where y does not sum to 1"
+_FLOAT32_CONSTANT = "a constant goes through float32"
+
+KNOWN = (
+    Known("torch", "softplus", "float64", "z itself above its threshold of 20: off by up to 2e-9"),
+    Known("torch", "hardsigmoid", "float64", f"1/6 in the backward pass: {_FLOAT32_CONSTANT}"),
+    Known("torch", "celu", "float64", f"1/alpha in the backward pass: {_FLOAT32_CONSTANT}"),
+    Known("torch", "binary_cross_entropy", "float64", "a (1 - a) is at least 1e-12, and log at least -100"),
+    Known("torch", "binary_cross_entropy", "float32", "a (1 - a) is at least 1e-12, and log at least -100"),
+    Known("jax", "binary_cross_entropy", "float64", "log1p is off by up to 240 units from -0.414 to -0.37"),
+    Known("tensorflow", "elu", "float64", _EXP_MINUS_ONE),
+    Known("tensorflow", "elu", "float32", _EXP_MINUS_ONE),
+    Known("tensorflow", "celu", "float64", f"composed of tf.nn.elu: {_EXP_MINUS_ONE}"),
+    Known("tensorflow", "celu", "float32", f"composed of tf.nn.elu: {_EXP_MINUS_ONE}"),
+    Known(
+        "tensorflow", "selu", "float64", f"{_EXP_MINUS_ONE}; where that is 0, the slope is the one for z > 0"
+    ),
+    Known(
+        "tensorflow", "selu", "float32", f"{_EXP_MINUS_ONE}; where that is 0, the slope is the one for z > 0"
+    ),
+    Known("tensorflow", "leaky_relu", "float64", f"alpha: {_FLOAT32_CONSTANT}"),
+    Known("tensorflow", "gelu", "float64", f"sqrt(1/2): {_FLOAT32_CONSTANT}"),
+    Known("tensorflow", "gelu_tanh", "float64", f"0.044715 or sqrt(2/π): {_FLOAT32_CONSTANT}"),
+    Known("tensorflow", "softmax_cross_entropy", "float64", _NOT_A_DISTRIBUTION),
+    Known("tensorflow", "softmax_cross_entropy", "float32", _NOT_A_DISTRIBUTION),
+)
+
+
+def blamed_functions(network: Architecture, equation: str, layer: int, name: str) -> set[str]:
+    """Which functions may be at fault where an equation does not hold: σ of the layer, or the cost, or neither."""
+    activation = network.layers[layer - 1].activation
+    if equation == "cost":
+        return {network.cost.name}
+    if equation == "BP1":
+        return {network.cost.name, activation}
+    return {activation} if equation == "BP2" or name.startswith("a") else set()
+
+
+def is_known(implementation: str, functions: set[str], precision: str) -> bool:
+    """Whether a divergence of one of these functions is known of an implementation."""
+    return any(
+        known.is_about(implementation) and known.function in functions and known.precision == precision
+        for known in KNOWN
+    )

@@ -1,0 +1,126 @@
+"""The four equations, held against every implementation inside enclosures that are derived and never tuned.
+
+    BP1  δ^L = ∇_a C ⊙ σ′(z^L)               BP3  ∂C/∂b^l = Σ over the batch of δ^l
+    BP2  δ^l = (δ^{l+1} W^{l+1}) ⊙ σ′(z^l)   BP4  ∂C/∂W^l = (δ^l)^T a^{l-1}
+
+and the forward pass and the cost, without which they would be about other numbers. What is known to diverge is
+in known.py, and is held to that too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from gradparity.adapters.reference import Reference
+from gradparity.harness.judgement import Judgement, judge
+from gradparity.harness.verdict import EQUATIONS, EquationVerdict
+from gradparity.harness.workers import Worker
+from gradparity.property_tests.known import KNOWN, Known, blamed_functions, is_known
+from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
+from gradparity.property_tests.strategies import Structure, architectures, structures
+from gradparity.reference.network import DTYPES, Architecture, Case, Cost, Gradients, Layer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+Ask = Callable[[Case], Gradients]
+
+
+def judged(worker: Worker, case: Case) -> Judgement | None:
+    """Judge what an implementation answers; there is nothing to judge where it declines the case."""
+    answer = worker.submit(case).result()
+    if answer.outcome == "unsupported":
+        return None
+    assert answer.gradients is not None, f"{worker.name} failed: {answer.message}"
+    return judge(case, answer.gradients)
+
+
+def unknown(implementation: str, judgement: Judgement) -> Iterator[EquationVerdict]:
+    """Give what broke, of which known.py says nothing."""
+    for one in judgement.blamed:
+        functions = blamed_functions(judgement.case.architecture, one.equation, one.layer, one.name)
+        if not is_known(implementation, functions, judgement.case.precision):
+            yield one
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+@settings(max_examples=8)
+@given(
+    structure=structures(architectures(deepest=4, widest=6), largest_batch=4, regimes=4),
+    precision=st.sampled_from(list(DTYPES)),
+)
+def test_equation_holds(worker: Worker, equation: str, structure: Structure, precision: str) -> None:
+    for asked in structure.cases(precision):
+        judgement = judged(worker, asked)
+        assert judgement is None or equation not in {
+            one.equation for one in unknown(worker.name, judgement)
+        }, f"\n{judgement}"
+
+
+#: How many seeds are tried, in every regime, before a known divergence is gone.
+SEEDS = 40
+
+
+def found_again(known: Known, ask: Ask) -> bool:
+    """Whether a known divergence shows on a case that is aimed at it."""
+    for seed in range(SEEDS):
+        for regime in REGIMES:
+            asked = case(known.network(), 1, regime, seed, known.precision)
+            for one in judge(asked, ask(asked)).blamed:
+                if known.function in blamed_functions(asked.architecture, one.equation, one.layer, one.name):
+                    return True
+    return False
+
+
+def test_what_is_known_to_diverge_still_does(worker: Worker, ask: Ask) -> None:
+    mended = [known for known in KNOWN if known.is_about(worker.name) and not found_again(known, ask)]
+    assert mended == [], "these agree today: take them out of known.py"
+
+
+def test_a_divergence_that_is_gone_is_noticed() -> None:
+    assert not any(found_again(known, lambda asked: Reference().gradients(asked)) for known in KNOWN[::8])
+
+
+# ------------------------------------------------------------------------------------- each equation, when it is broken
+
+NETWORK = Architecture(3, (Layer(4, "tanh"), Layer(2, "sigmoid")), Cost("half_squared_error"))
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize(
+    ("equation", "name"),
+    [
+        ("forward", "z1"),
+        ("cost", "cost"),
+        ("BP1", "delta2"),
+        ("BP2", "delta1"),
+        ("BP3", "db1"),
+        ("BP4", "dW2"),
+    ],
+)
+def test_a_broken_equation_is_the_one_that_is_blamed(equation: str, name: str, precision: str) -> None:
+    """A hundred roundings too many, in one array, and it is named; the answer as it was is not."""
+    asked = case(NETWORK, 3, BY_NAME["ordinary"], 1, precision)
+    answer = Reference().gradients(asked)
+    assert judge(asked, answer).blamed == []
+    arrays = {key: np.array(array) for key, array in answer.tensors().items()}
+    arrays[name] *= asked.dtype.type(1 + 1000 * np.finfo(asked.dtype).eps)
+    broken = judge(asked, Gradients.from_tensors(arrays, asked))
+    assert [(one.equation, one.name) for one in broken.blamed][:1] == [(equation, name)]
+    assert list(unknown("torch:eager", broken))  # tanh and the quadratic cost are in nobody's list
+
+
+def test_an_entry_of_known_excuses_its_own_function_only() -> None:
+    """tanh for softplus in a network with both: what breaks in tanh is not excused."""
+    network = Architecture(2, (Layer(3, "tanh"), Layer(3, "softplus")), Cost("half_squared_error"))
+    asked = case(network, 3, BY_NAME["ordinary"], 1, "float64")
+    answer = Reference().gradients(asked)
+    assert answer.a is not None
+    for layer, excused in ((0, False), (1, True)):
+        a = [array * (1 + 1e-9) if i == layer else array for i, array in enumerate(answer.a)]
+        found = [one for one in judge(asked, replace(answer, a=a)).blamed if one.name == f"a{layer + 1}"]
+        left = [one.name for one in unknown("torch:eager", judge(asked, replace(answer, a=a)))]
+        assert found
+        assert (f"a{layer + 1}" not in left) is excused
