@@ -1,5 +1,7 @@
 """Lesson 11: a backward pass costs a small constant times a forward pass; finite differences cost one a parameter.
 
+Run it with
+
     python benchmarks/cost_of_a_gradient.py
 """
 
@@ -7,13 +9,13 @@ from __future__ import annotations
 
 import timeit
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-
 from gradparity import Architecture, Case, Cost, Layer, Parameters
 from gradparity.reference.backprop import backprop, feedforward
+from rich.console import Console
+from rich.table import Table
 
 
 def sigmoid_network(width: int, depth: int = 3, batch: int = 8) -> Case:
@@ -34,13 +36,15 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    table = Table("width", "parameters", "forward pass", "forward and backward", "ratio", "finite differences")
+    table = Table(
+        "width", "parameters", "forward pass", "forward and backward", "ratio", "finite differences"
+    )
     for width in (4, 16, 64, 256):
         case = sigmoid_network(width)
         given = (case.architecture, case.parameters, case.x)
         parameters = sum(W.size + b.size for W, b in case.parameters)
-        forward = seconds(lambda given=given: feedforward(*given))  # type: ignore[misc]
-        both = seconds(lambda given=given, y=case.y: backprop(*given, y))  # type: ignore[misc]
+        forward = seconds(partial(feedforward, *given))
+        both = seconds(partial(backprop, *given, case.y))
         table.add_row(
             str(width),
             f"{parameters:,}",

@@ -21,11 +21,10 @@ from typing import Any
 
 import flint
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-
 from gradparity.reference import elementary
 from gradparity.reference.rounding.model import K
+from rich.console import Console
+from rich.table import Table
 
 #: Arguments: signs, and the binary exponents between which their magnitudes are spread evenly. The largest keep
 #: every result finite and normal in both precisions; float32 takes a part of them.

@@ -1,12 +1,12 @@
 """Backpropagation as the book has it, for sigmoid networks, and how gradparity checks it in two lines."""
 
 import numpy as np
-
 from gradparity import Case, Gradients, check
 
 
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    a: np.ndarray = 1 / (1 + np.exp(-z))
+    return a
 
 
 def my_backprop(case: Case) -> Gradients:
@@ -16,12 +16,13 @@ def my_backprop(case: Case) -> Gradients:
     delta = activations[-1] - case.y
     if case.architecture.reduction == "mean":
         delta = delta / case.batch
-    dW, db = [], []
-    for l in reversed(range(case.architecture.depth)):
-        delta = delta * activations[l + 1] * (1 - activations[l + 1])
-        dW.insert(0, delta.T @ activations[l])
+    dW: list[np.ndarray] = []
+    db: list[np.ndarray] = []
+    for layer in reversed(range(case.architecture.depth)):
+        delta = delta * activations[layer + 1] * (1 - activations[layer + 1])
+        dW.insert(0, delta.T @ activations[layer])
         db.insert(0, delta.sum(axis=0))
-        delta = delta @ case.parameters.weights[l]
+        delta = delta @ case.parameters.weights[layer]
     return Gradients(dW, db)
 
 

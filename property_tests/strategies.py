@@ -67,7 +67,7 @@ def architectures(
     probabilities or their logarithms decides the last layer, even against ``activations``.
     """
     name = cost or draw(st.sampled_from(COSTS))
-    fitting = _LAST.get(name, ACTIVATIONS)
+    fitting: tuple[str, ...] = _LAST.get(name, ACTIVATIONS)
     fitting = tuple(one for one in fitting if one in activations) or fitting
     delta = draw(st.sampled_from([DELTA[name], 0.5, 1.345])) if name in DELTA else None
     depth = draw(st.integers(1, deepest))

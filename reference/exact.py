@@ -102,15 +102,17 @@ class Certifier:
         """Hold a result, and the enclosure it left, against the exact component."""
         radius = float(enclosure.rad[index])
         mid = np.asarray(enclosure.mid)[index]
+        before = np.inf
         while True:
             if self._known is None:
                 self._known = exact_gradients(self._case, self._bits)
             value = self._known[name][index]
-            # At a kink the radius never shrinks; elsewhere more bits make it as small as one likes.
-            sharp = bool(value.is_finite()) and float(value.rad()) <= radius * 2.0**-20
-            if sharp or self._bits >= MOST_BITS:
+            spread = float(value.rad()) if value.is_finite() else np.inf
+            # More bits make it as small as one likes, but at a kink, where it holds the subdifferential.
+            stays = np.isfinite(spread) and spread > before / 2
+            if spread <= radius * 2.0**-20 or stays or self._bits >= MOST_BITS:
                 break
-            self._bits, self._known = self._bits * 4, None
+            before, self._bits, self._known = spread, self._bits * 4, None
         with _bits(self._bits):
             # Long double to arb without loss: the double nearest to it, and what that leaves.
             head = float(mid)

@@ -76,16 +76,15 @@ class Scalar:
 
     def _in_exact_arithmetic(self, order: int, z: Array, exact: Sequence[Array]) -> Array:
         """Evaluate arb by arb, each in the pieces it touches: at a kink, the union of what they say."""
-        result = np.empty_like(z)
-        for index in np.ndindex(z.shape):
-            here = np.array([z[index]], dtype=object)
-            given = [np.array([array[index]], dtype=object) for array in exact]
-            found = None
-            for piece in self.pieces:
-                if not (here[0] < piece.lo or here[0] > piece.hi):
-                    value = piece.formulas(order)[0](here, *given)[0]
-                    found = value if found is None else found.union(value)
-            result[index] = found
+        result = np.full_like(z, None)
+        for piece in self.pieces:
+            met = np.array([not (here < piece.lo or here > piece.hi) for here in z.flat], bool).reshape(z.shape)
+            if met.any():
+                values = piece.formulas(order)[0](z[met], *(array[met] for array in exact))
+                result[met] = [
+                    value if known is None else known.union(value)
+                    for known, value in zip(result[met], values, strict=True)
+                ]
         return result
 
 

@@ -32,7 +32,7 @@ def at_start(mode: str) -> None:
 
 at_start(sys.argv[1])
 
-from gradparity import Gradients  # noqa: E402  (what happens at the start should happen at once)
+from gradparity import Case, Gradients  # noqa: E402  (what happens at the start should happen at once)
 from gradparity.adapters.document import (  # noqa: E402
     read_case,
     read_one,
@@ -43,7 +43,7 @@ from gradparity.adapters.document import (  # noqa: E402
 ABOUT = {"name": "misbehaving", "version": "13", "language": "Python"}
 
 
-def backprop(case):
+def backprop(case: Case) -> Gradients:
     """Half the squared error behind one linear layer: the only network that the tests of workers need."""
     (W, b), m = next(iter(case.parameters)), case.batch
     a = case.x @ W.T + b
@@ -52,12 +52,12 @@ def backprop(case):
     return Gradients((delta.T @ case.x,), (delta.sum(axis=0),), delta=(delta,), z=(a,), a=(a,))
 
 
-def blob(header, body=b""):
+def blob(header: object, body: bytes = b"") -> bytes:
     head = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(head).to_bytes(8, "little") + head + body
 
 
-def unlucky(mode, case, good):  # noqa: PLR0912
+def unlucky(mode: str, case: Case, good: bytes) -> bytes:  # noqa: PLR0912
     """Give the bytes to write for the unlucky case, or end, or never return."""
     g = backprop(case)
     if mode == "crash":
@@ -106,7 +106,7 @@ def unlucky(mode, case, good):  # noqa: PLR0912
     if mode == "kind":
         return good.replace(b'"kind":"gradients"', b'"kind":"gradience"')
     if mode == "about":
-        return write_gradients(case.id, g, ["a", "list"])
+        return write_gradients(case.id, g, ["a", "list"])  # type: ignore[arg-type]  # the mistake that is tested
     if mode == "wrong-id":
         return write_gradients("0" * 16, g, ABOUT)
     if mode == "twice":

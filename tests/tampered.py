@@ -14,7 +14,6 @@ import sys
 import time
 
 import numpy as np
-
 from gradparity import Case, Gradients
 from gradparity.adapters.document import read_case, read_one, write_gradients
 from gradparity.adapters.reference import load

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,8 +36,9 @@ def assemble(header: object, body: bytes = b"") -> bytes:
     return len(head).to_bytes(8, "little") + head + body
 
 
-def header_of(blob: bytes) -> dict:
-    return json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
+def header_of(blob: bytes) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
+    return header
 
 
 def with_header(blob: bytes, header: object) -> bytes:
@@ -52,7 +54,7 @@ def redescribed(**changes: object) -> bytes:
 
 class TestRoundTrip:
     @pytest.mark.parametrize("precision", ["float64", "float32"])
-    def test_a_case_comes_back_bit_for_bit(self, precision):
+    def test_a_case_comes_back_bit_for_bit(self, precision: str) -> None:
         case = make_case(precision)
         back = read_case(write_case(case))
         assert back.id == case.id
@@ -62,14 +64,14 @@ class TestRoundTrip:
             assert back.tensors()[name].dtype == array.dtype
             assert back.tensors()[name].tobytes() == array.tobytes()
 
-    def test_special_values_survive(self):
+    def test_special_values_survive(self) -> None:
         x = np.array([[np.nan, -0.0, np.inf], [5e-324, -np.inf, 1e308]])
         W, b, y = np.zeros((1, 3)), np.zeros(1), np.zeros((2, 1))
         architecture = Architecture(3, (Layer(1, "identity"),), Cost("half_squared_error"))
         case = Case(architecture, Parameters((W,), (b,)), x, y)
         assert read_case(write_case(case)).x.tobytes() == x.tobytes()
 
-    def test_an_answer_comes_back_with_who_gave_it(self):
+    def test_an_answer_comes_back_with_who_gave_it(self) -> None:
         widths, m = CASE.architecture.widths, CASE.batch
         answer = Gradients(
             [np.ones((4, 3)), np.ones((2, 4))],
@@ -85,28 +87,30 @@ class TestRoundTrip:
         assert gradients.z is None
         assert sorted(gradients.tensors()) == ["cost", "dW1", "dW2", "db1", "db2", "delta1", "delta2"]
 
-    def test_a_message_comes_back(self):
+    def test_a_message_comes_back(self) -> None:
         back = read(write_message("unsupported", CASE.id, "kein σ", ABOUT))
         assert (back.kind, back.metadata["message"], dict(back.tensors)) == ("unsupported", "kein σ", {})
 
-    def test_a_stream_needs_no_framing(self):
+    def test_a_stream_needs_no_framing(self) -> None:
         stream = io.BytesIO(BLOB + BLOB + write_message("error", "x", "no", ABOUT))
         assert read_one(stream.read, 10**6) == BLOB
         assert read_one(stream.read, 10**6) == BLOB
-        assert read(read_one(stream.read, 10**6)).kind == "error"
+        last = read_one(stream.read, 10**6)
+        assert last is not None
+        assert read(last).kind == "error"
         assert read_one(stream.read, 10**6) is None
 
 
 class TestRefused:
     @pytest.mark.parametrize("cut", [1, 7, 8, 9, 100, len(BLOB) // 2, len(BLOB) - 1])
-    def test_truncated(self, cut):
+    def test_truncated(self, cut: int) -> None:
         with pytest.raises(MalformedError):
             read_one(io.BytesIO(BLOB[:cut]).read, 10**6)
         with pytest.raises(MalformedError):
             read(BLOB[:cut])
 
-    def test_an_absurd_length_is_refused_before_anything_is_read(self):
-        asked = []
+    def test_an_absurd_length_is_refused_before_anything_is_read(self) -> None:
+        asked: list[int] = []
 
         def read_exactly(n: int) -> bytes:
             asked.append(n)
@@ -116,13 +120,13 @@ class TestRefused:
             read_one(read_exactly, 10**6)
         assert asked == [8]
 
-    def test_a_claim_beyond_the_bound_is_refused_before_it_is_read(self):
+    def test_a_claim_beyond_the_bound_is_refused_before_it_is_read(self) -> None:
         flood = assemble({"dW1": {"dtype": "F64", "shape": [2**40], "data_offsets": [0, 2**43]}})
         with pytest.raises(MalformedError, match=f"claims {2**43} bytes, more than the 1000 "):
             read_one(io.BytesIO(flood).read, 1000)
 
     @pytest.mark.parametrize("end", [-8, float("inf"), float("nan"), 10**400, "many", None, []])
-    def test_an_end_that_is_no_place_in_the_document(self, end):
+    def test_an_end_that_is_no_place_in_the_document(self, end: object) -> None:
         with pytest.raises(MalformedError):
             read_one(
                 io.BytesIO(assemble({"x": {"dtype": "F64", "shape": [1], "data_offsets": [0, end]}})).read,
@@ -130,7 +134,7 @@ class TestRefused:
             )
 
     @pytest.mark.parametrize("change", ["shorter", "longer", "overlapping", "dtype", "shape"])
-    def test_a_header_that_lies_about_its_arrays(self, change):
+    def test_a_header_that_lies_about_its_arrays(self, change: str) -> None:
         header = header_of(BLOB)
         x, y = header["x"], header["y"]
         if change == "shorter":
@@ -147,48 +151,48 @@ class TestRefused:
             read(with_header(BLOB, header))
 
     @pytest.mark.parametrize("shape", [[0, 2**62, 2**62], [0, 2**64 - 1], [0, *[1] * 100]])
-    def test_dimensions_that_numpy_cannot_have(self, shape):
+    def test_dimensions_that_numpy_cannot_have(self, shape: list[int]) -> None:
         header = {"__metadata__": header_of(BLOB)["__metadata__"]}
         header["x"] = {"dtype": "F64", "shape": shape, "data_offsets": [0, 0]}
         with pytest.raises(MalformedError, match="x has shape"):
             read(assemble(header))
 
-    def test_a_dtype_that_is_not_judged(self):
+    def test_a_dtype_that_is_not_judged(self) -> None:
         header = {"__metadata__": header_of(BLOB)["__metadata__"]}
         header["x"] = {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}
         with pytest.raises(MalformedError, match="x has dtype F16, which gradparity does not judge"):
             read(assemble(header, b"ab"))
 
     @pytest.mark.parametrize("nested", [b"[" * 100_000, b'{"a":' * 100_000])
-    def test_nesting_without_end(self, nested):
+    def test_nesting_without_end(self, nested: bytes) -> None:
         for reader in (read, lambda blob: read_one(io.BytesIO(blob).read, 1000)):
             with pytest.raises(MalformedError):
                 reader(assemble(nested))
 
-    def test_another_version(self):
+    def test_another_version(self) -> None:
         with pytest.raises(MalformedError, match="not a gradparity document of version 1"):
             read(BLOB.replace(b'"gradparity":"1"', b'"gradparity":"2"'))
 
     @pytest.mark.parametrize("metadata", [None, {}, {"gradparity": "1"}, {"gradparity": "1", "kind": "case"}])
-    def test_metadata_that_says_too_little(self, metadata):
+    def test_metadata_that_says_too_little(self, metadata: dict[str, str] | None) -> None:
         with pytest.raises(MalformedError):
             read(assemble({"__metadata__": metadata}))
 
-    def test_an_id_that_is_not_the_content_s_own(self):
+    def test_an_id_that_is_not_the_content_s_own(self) -> None:
         wrong = BLOB.replace(CASE.id.encode(), b"0123456789abcdef")
         with pytest.raises(MalformedError, match=f"'0123456789abcdef', but its content is '{CASE.id}'"):
             read_case(wrong)
 
-    def test_one_changed_bit_changes_the_id(self):
+    def test_one_changed_bit_changes_the_id(self) -> None:
         with pytest.raises(MalformedError, match="but its content is"):
             read_case(BLOB[:-1] + bytes([BLOB[-1] ^ 1]))
 
-    def test_an_answer_is_not_a_case(self):
+    def test_an_answer_is_not_a_case(self) -> None:
         with pytest.raises(MalformedError, match="of kind 'error', not a case"):
             read_case(write_message("error", CASE.id, "no", ABOUT))
 
     @pytest.mark.parametrize("lost", ["x", "y", "W2", "b1"])
-    def test_a_case_without_one_of_its_arrays(self, lost):
+    def test_a_case_without_one_of_its_arrays(self, lost: str) -> None:
         tensors = {name: array for name, array in CASE.tensors().items() if name != lost}
         blob = document._write("case", CASE.id, tensors, architecture=CASE.description())
         with pytest.raises(MalformedError, match=f"the case lacks {lost}"):
@@ -209,7 +213,7 @@ class TestRefused:
         ],
         ids=repr,
     )
-    def test_an_architecture_that_is_none(self, changes):
+    def test_an_architecture_that_is_none(self, changes: dict[str, object]) -> None:
         with pytest.raises(MalformedError):
             read_case(redescribed(**changes))
 
@@ -237,7 +241,7 @@ def paths(listed: str) -> st.SearchStrategy[list[str]]:
     return st.sampled_from([path.split() for path in listed.split(";")])
 
 
-def replaced(tree: object, path: list[str], value: object) -> object:
+def replaced(tree: Any, path: list[str], value: object) -> Any:
     if not path:
         return value
     if isinstance(tree, list):
@@ -247,36 +251,36 @@ def replaced(tree: object, path: list[str], value: object) -> object:
 
 class TestFuzz:
     @given(st.binary(max_size=300))
-    def test_bytes(self, blob):
+    def test_bytes(self, blob: bytes) -> None:
         only_malformed_escapes(blob)
 
     @given(st.binary(max_size=300), st.binary(max_size=50))
-    def test_bytes_in_a_frame(self, header, body):
+    def test_bytes_in_a_frame(self, header: bytes, body: bytes) -> None:
         only_malformed_escapes(assemble(header, body))
 
     @given(json_values, st.binary(max_size=50))
-    def test_json_in_a_frame(self, header, body):
+    def test_json_in_a_frame(self, header: object, body: bytes) -> None:
         only_malformed_escapes(assemble(header, body))
 
     @given(st.lists(st.tuples(st.integers(0, len(BLOB) - 1), st.integers(0, 255)), min_size=1, max_size=6))
     @settings(max_examples=300)
-    def test_a_case_with_other_bytes(self, changes):
+    def test_a_case_with_other_bytes(self, changes: list[tuple[int, int]]) -> None:
         mutated = bytearray(BLOB)
         for where, byte in changes:
             mutated[where] = byte
         only_malformed_escapes(bytes(mutated))
 
     @given(st.integers(0, len(BLOB)), st.integers(0, 40), st.binary(max_size=40))
-    def test_a_case_with_a_piece_exchanged(self, where, length, piece):
+    def test_a_case_with_a_piece_exchanged(self, where: int, length: int, piece: bytes) -> None:
         only_malformed_escapes(BLOB[:where] + piece + BLOB[where + length :])
 
     @given(paths(PATHS), json_values)
     @settings(max_examples=300)
-    def test_a_case_with_another_header(self, path, value):
+    def test_a_case_with_another_header(self, path: list[str], value: object) -> None:
         only_malformed_escapes(with_header(BLOB, replaced(header_of(BLOB), path, value)))
 
     @given(paths(ARCHITECTURE_PATHS), json_values)
     @settings(max_examples=300)
-    def test_a_case_with_another_architecture(self, path, value):
+    def test_a_case_with_another_architecture(self, path: list[str], value: object) -> None:
         described = json.loads(header_of(BLOB)["__metadata__"]["architecture"])
         only_malformed_escapes(redescribed(**replaced(described, path, value)))

@@ -1,9 +1,11 @@
 """Names of implementations: known ones, missing ones, unknown ones, and what looking at them may not do."""
 
-import importlib
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import gradparity
 import pytest
@@ -23,7 +25,7 @@ ELSEWHERE = "run gradparity from where it can be imported"
 
 
 @pytest.fixture
-def without(monkeypatch):
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Make a framework look as if it were not installed."""
     find_spec = importlib.util.find_spec
 
@@ -37,10 +39,10 @@ def without(monkeypatch):
 
 class TestCommand:
     @pytest.mark.parametrize("name", ["reference", "torch:eager", "my.module:backprop"])
-    def test_a_python_implementation_is_served(self, name):
+    def test_a_python_implementation_is_served(self, name: str) -> None:
         assert command(name) == [sys.executable, "-m", "gradparity.adapters.serve", name]
 
-    def test_exec_is_split_as_a_shell_would(self):
+    def test_exec_is_split_as_a_shell_would(self) -> None:
         assert command("exec:./backprop --mode 'two words' a:b") == [
             "./backprop",
             "--mode",
@@ -49,7 +51,7 @@ class TestCommand:
         ]
 
     @pytest.mark.parametrize("name", ["exec:", "exec:   ", "exec:'unclosed"])
-    def test_exec_of_nothing(self, name):
+    def test_exec_of_nothing(self, name: str) -> None:
         with pytest.raises(UnknownImplementationError, match="cannot be run; "):
             command(name)
 
@@ -58,7 +60,7 @@ class TestCheck:
     @pytest.mark.parametrize(
         "name", ["reference", "exec:cat -u", "json:loads", "xml.dom.minidom:parse", "os.path:join"]
     )
-    def test_what_is_there_passes(self, name):
+    def test_what_is_there_passes(self, name: str) -> None:
         check(name)
 
     @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ class TestCheck:
             ),
         ],
     )
-    def test_what_is_not_there_is_refused_in_one_sentence(self, name, sentence):
+    def test_what_is_not_there_is_refused_in_one_sentence(self, name: str, sentence: str) -> None:
         with pytest.raises(UnknownImplementationError) as refusal:
             check(name)
         assert str(refusal.value) == sentence
@@ -104,18 +106,20 @@ class TestCheck:
     @pytest.mark.parametrize(
         "name", ["", ":", "a..b:c", "json:", ":loads", "json:loads:x", "json:a-b", "../x:y"]
     )
-    def test_what_is_no_name_at_all(self, name):
+    def test_what_is_no_name_at_all(self, name: str) -> None:
         with pytest.raises(UnknownImplementationError, match="no implementation is called"):
             check(name)
 
     @pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
-    def test_a_framework_that_is_not_installed(self, framework, without):
+    def test_a_framework_that_is_not_installed(self, framework: str, without: Callable[[str], None]) -> None:
         without(framework)
         with pytest.raises(MissingImplementationError) as refusal:
             check(f"{framework}:{MODES[framework][0]}")
         assert str(refusal.value) == f"{framework} is not installed; pip install 'gradparity[{framework}]'"
 
-    def test_a_folder_with_a_framework_s_name_is_no_framework(self, tmp_path, monkeypatch, without):
+    def test_a_folder_with_a_framework_s_name_is_no_framework(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: Callable[[str], None]
+    ) -> None:
         (tmp_path / "jax").mkdir()
         (tmp_path / "torch.py").write_text("# an adapter, say")
         monkeypatch.chdir(tmp_path)
@@ -129,7 +133,7 @@ class TestCheck:
         with pytest.raises(MissingImplementationError):
             check("jax:jit")
 
-    def test_it_executes_nothing_of_the_users(self, tmp_path, monkeypatch):
+    def test_it_executes_nothing_of_the_users(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         package = tmp_path / "mine"
         package.mkdir()
         (package / "__init__.py").write_text("raise SystemExit('executed')")
@@ -139,7 +143,7 @@ class TestCheck:
         with pytest.raises(UnknownImplementationError, match=r"no module is called 'mine\.motor'"):
             check("mine.motor:backprop")
 
-    def test_it_imports_no_framework(self):
+    def test_it_imports_no_framework(self) -> None:
         script = (
             "import sys\n"
             "from gradparity.adapters import registry\n"
@@ -154,23 +158,25 @@ class TestCheck:
 
 
 class TestAvailable:
-    def test_every_known_name_is_listed_once(self):
+    def test_every_known_name_is_listed_once(self) -> None:
         listed = [listing.name for listing in available()]
         assert listed == ["reference", "torch:eager", "tensorflow:eager", "tensorflow:function", "jax:jit"]
         assert set(DEFAULTS) < set(listed)
 
-    def test_each_has_a_version_or_a_reason(self):
+    def test_each_has_a_version_or_a_reason(self) -> None:
         for listing in available():
             assert (listing.version is None) == (listing.missing is not None)
         assert available()[0].version == gradparity.__version__
 
-    def test_a_missing_framework_is_listed_with_its_reason(self, without):
+    def test_a_missing_framework_is_listed_with_its_reason(self, without: Callable[[str], None]) -> None:
         without("jax")
         listing = available()[-1]
         assert (listing.name, listing.version) == ("jax:jit", None)
         assert listing.missing == "jax is not installed; pip install 'gradparity[jax]'"
 
-    def test_a_distribution_may_have_another_name_than_its_module(self, monkeypatch):
+    def test_a_distribution_may_have_another_name_than_its_module(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def version(distribution: str) -> str:
             if distribution != "tensorflow-cpu":
                 raise importlib.metadata.PackageNotFoundError
@@ -184,11 +190,11 @@ class TestAvailable:
 
 
 class TestLoad:
-    def test_exec_is_never_loaded(self):
+    def test_exec_is_never_loaded(self) -> None:
         with pytest.raises(UnknownImplementationError, match="is run and not loaded"):
             load("exec:cat")
 
-    def test_a_callable_that_came_with_a_distribution_has_its_version(self):
+    def test_a_callable_that_came_with_a_distribution_has_its_version(self) -> None:
         loaded = load("numpy.linalg:norm")
         assert loaded.name == "numpy.linalg:norm"
         assert loaded.version == importlib.metadata.version("numpy")
@@ -196,7 +202,7 @@ class TestLoad:
         assert loaded.functions() == {}
 
     @pytest.mark.parametrize("adapter", [a for a in MODES if a != "reference"])
-    def test_the_modes_are_the_adapter_s_own(self, adapter):
+    def test_the_modes_are_the_adapter_s_own(self, adapter: str) -> None:
         if importlib.util.find_spec(adapter) is None:
             pytest.skip(f"{adapter} is not installed")
         # In another process: no test should load three frameworks into this one.

@@ -571,13 +571,12 @@ def test_an_adversary_who_may_push_too_far_is_seen() -> None:
     assert not inside(interval, off)
 
 
-# ------------------------------------------------------------------------------------------------------------- OPEN
-# Fails today: found, reported, and not to be weakened.
+# ------------------------------------------------------------------------------------------- behind an overflow
 
 
 @pytest.mark.parametrize("unknown", [math.inf, math.nan])
 def test_where_z_may_be_inf_minus_inf_nothing_is_known_of_what_follows(unknown: float) -> None:
-    """TensorFlow's sign(inf - inf) is NaN, and right to be; the enclosure of the slope of abs says 0 ± 1.
+    """TensorFlow's sign(inf - inf) is NaN, and right to be: 0 ± 1 would accuse it.
 
     The exact z is 0, but 1e60 overflows in float32: the model says nothing of z, so it cannot of δ.
     """

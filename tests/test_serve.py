@@ -5,11 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, Parameters
-from gradparity.adapters.document import read, read_one, write_case
+from gradparity.adapters.document import Document, read, read_one, write_case
 from gradparity.adapters.implementation import UnsupportedError
 from gradparity.adapters.registry import command
 from gradparity.adapters.serve import serve
@@ -65,14 +66,14 @@ class Fake:
         if first == 2:
             raise ZeroDivisionError("a file called \udcff")
         if first == 3:
-            return None
+            return None  # type: ignore[return-value]  # the mistake that is tested
         return Gradients((np.ones((1, 2)),), (np.ones(1),))
 
     def functions(self) -> dict[str, str]:
         return {}
 
 
-def answers_to(*cases: Case) -> list:
+def answers_to(*cases: Case) -> list[Document]:
     sink = io.BytesIO()
     serve(Fake(), io.BytesIO(b"".join(write_case(case) for case in cases)), sink)
     sink.seek(0)
@@ -80,7 +81,7 @@ def answers_to(*cases: Case) -> list:
 
 
 class TestLoop:
-    def test_one_answer_a_case_in_order_whatever_happens(self, capfd):
+    def test_one_answer_a_case_in_order_whatever_happens(self, capfd: pytest.CaptureFixture[str]) -> None:
         cases = [make_case(first) for first in range(5)]
         answers = answers_to(*cases)
         assert [a.id for a in answers] == [case.id for case in cases]
@@ -95,10 +96,10 @@ class TestLoop:
         assert out == ""
         assert err.count("Traceback") == 2
 
-    def test_the_end_of_the_cases_is_the_end(self):
+    def test_the_end_of_the_cases_is_the_end(self) -> None:
         assert answers_to() == []
 
-    def test_every_answer_is_flushed(self):
+    def test_every_answer_is_flushed(self) -> None:
         class Sink(io.BytesIO):
             flushed = 0
 
@@ -109,30 +110,31 @@ class TestLoop:
         serve(Fake(), io.BytesIO(write_case(make_case()) * 3), sink)
         assert sink.flushed == 3
 
-    def test_what_is_no_case_ends_it(self):
+    def test_what_is_no_case_ends_it(self) -> None:
         with pytest.raises(MalformedError):
             serve(Fake(), io.BytesIO(b"hello, world"), io.BytesIO())
 
 
 @pytest.fixture
-def user_module(tmp_path, monkeypatch):
+def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(USER_MODULE)
     monkeypatch.chdir(tmp_path)
 
 
-def run(name: str, given: bytes) -> subprocess.CompletedProcess:
+def run(name: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command(name), input=given, capture_output=True, timeout=60, check=False)
 
 
 @pytest.mark.usefixtures("user_module")
 class TestCommand:
     @pytest.mark.parametrize("function", ["backprop", "Engine.run"])
-    def test_prints_cannot_corrupt_the_stream(self, function):
+    def test_prints_cannot_corrupt_the_stream(self, function: str) -> None:
         case = make_case()
         with Worker(f"mine:{function}", 20.0) as worker:
             answers = [worker.submit(case).result(timeout=60) for _ in range(3)]
         for answer in answers:
             assert answer.outcome == "gradients", answer.message
+            assert answer.gradients is not None
             # a = (2, 6), and half of it is δ
             assert answer.gradients.dW[0].tolist() == [[6.0, 10.0]]
             assert answer.gradients.db[0].tolist() == [4.0]
@@ -142,7 +144,7 @@ class TestCommand:
             "language": "Python",
         }
 
-    def test_prints_go_to_standard_error(self):
+    def test_prints_go_to_standard_error(self) -> None:
         ended = run("mine:backprop", write_case(make_case()))
         assert ended.returncode == 0
         assert read(ended.stdout).kind == "gradients"
@@ -156,14 +158,14 @@ class TestCommand:
             ("nothing", "MalformedError: mine:nothing returned NoneType, but should return Gradients"),
         ],
     )
-    def test_a_result_that_is_no_answer(self, function, message):
+    def test_a_result_that_is_no_answer(self, function: str, message: str) -> None:
         with Worker(f"mine:{function}", 20.0) as worker:
             answer = worker.submit(make_case()).result(timeout=60)
         assert answer.outcome == "failed"
         assert answer.message.startswith(message + "\n")
         assert "Traceback (most recent call last):" in answer.message
 
-    def test_a_function_that_leaves(self):
+    def test_a_function_that_leaves(self) -> None:
         with Worker("mine:leaves", 20.0) as worker:
             answer = worker.submit(make_case()).result(timeout=60)
         assert answer.message.startswith("the process ended with exit status 7\n")
@@ -177,13 +179,13 @@ class TestCommand:
             ("torch:lazy", "'torch:lazy' is not an implementation; say torch:eager"),
         ],
     )
-    def test_a_name_that_cannot_be_served(self, name, sentence):
+    def test_a_name_that_cannot_be_served(self, name: str, sentence: str) -> None:
         ended = run(name, b"")
         assert ended.returncode == 2
         assert ended.stderr.decode().splitlines()[-1] == f"gradparity serve: {sentence}"
         assert ended.stdout == b""
 
-    def test_a_module_that_does_not_import_shows_why(self, tmp_path):
+    def test_a_module_that_does_not_import_shows_why(self, tmp_path: Path) -> None:
         (tmp_path / "broken.py").write_text("1 / 0")
         with Worker("broken:run", 20.0) as worker:
             answer = worker.submit(make_case()).result(timeout=60)
@@ -191,14 +193,14 @@ class TestCommand:
         assert answer.message.endswith("ZeroDivisionError: division by zero")
 
     @pytest.mark.parametrize("given", [b"hello, world", write_case(make_case())[:-1], b"\xff" * 9])
-    def test_malformed_input_is_one_sentence_and_status_2(self, given):
+    def test_malformed_input_is_one_sentence_and_status_2(self, given: bytes) -> None:
         ended = run("mine:backprop", given)
         assert ended.returncode == 2
         imported, sentence = ended.stderr.decode().splitlines()
         assert imported == "imported"
         assert sentence.startswith("gradparity serve: ")
 
-    def test_nobody_reads_the_answers(self):
+    def test_nobody_reads_the_answers(self) -> None:
         reader, writer = os.pipe()
         os.close(reader)
         with subprocess.Popen(
@@ -209,7 +211,7 @@ class TestCommand:
         assert process.returncode == 0
         assert b"Error" not in err
 
-    def test_wrong_usage(self):
+    def test_wrong_usage(self) -> None:
         ended = subprocess.run(
             [sys.executable, "-m", "gradparity.adapters.serve"], capture_output=True, timeout=60, check=False
         )
