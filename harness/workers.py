@@ -80,9 +80,9 @@ class Worker:
     """One implementation in a child process, asked one case after another.
 
     ``timeout`` is how many seconds a case may be in front; the first of a fresh process has ``startup`` more,
-    for its imports, or less once a first answer has shown how long they take. At most ``window`` cases are without an answer at once: ``submit`` waits beyond that. Use
-    it as a context manager; leaving it leaves no process behind. Raises UnknownImplementationError at once
-    where the name gives no command.
+    for its imports, or less once a first answer has shown how long they take. At most ``window`` cases are
+    without an answer at once: ``submit`` waits beyond that. Use it as a context manager; leaving it leaves no
+    process behind. Raises UnknownImplementationError at once where the name gives no command.
     """
 
     def __init__(self, name: str, timeout: float, startup: float = 60.0, window: int = 64) -> None:

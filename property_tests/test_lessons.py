@@ -134,7 +134,7 @@ def the_error_is_a_derivative(ask: Ask, case: Case) -> None:
     """
     case = one_example(with_values(case, biases=[b + b.dtype.type(2.0**-9) for b in case.parameters.biases]))
     answer, radius, h = ask(case), radii(case), flint.arb(2) ** -60
-    for l, layer in enumerate(case.architecture.layers):  # noqa: E741
+    for l, layer in enumerate(case.architecture.layers):
         for j in range(layer.width):
             cost = {k: exact_forward(case, (l, j), k * h)[2] for k in (-2, -1, 1, 2)}
             near, far = (cost[1] - cost[-1]) / (2 * h), (cost[2] - cost[-2]) / (4 * h)
@@ -181,7 +181,7 @@ def bp2_moves_the_error_back(ask: Ask, case: Case) -> None:
     if answer.delta is None or answer.z is None or answer.a is None:
         pytest.skip("gives no z, a and δ")
     slope, radius = slopes(case, answer.z), links(case, answer)
-    for l in range(case.architecture.depth - 1):  # noqa: E741
+    for l in range(case.architecture.depth - 1):
         W, after = exactly(case.parameters.weights[l + 1]), exactly(answer.delta[l + 1])
         collected = np.empty_like(slope[l])
         for i, k in np.ndindex(*collected.shape):
@@ -198,7 +198,7 @@ def the_gradient_is_a_sum_over_all_paths(ask: Ask, case: Case) -> None:
     z, a, _ = exact_forward(case)
     slope, upstream = slopes(case, z), cost_function(network.cost).gradient(a[-1], exactly(case.y))
     W = [exactly(weights) for weights in case.parameters.weights]
-    for l in range(network.depth):  # noqa: E741
+    for l in range(network.depth):
         expected = np.empty(answer.dW[l].shape, dtype=object)
         for j, k in np.ndindex(*expected.shape):
             expected[j, k] = flint.arb(0)
@@ -218,7 +218,7 @@ def bp3_the_error_is_the_bias_gradient(ask: Ask, case: Case) -> None:
     if answer.delta is None:
         pytest.skip("gives no δ")
     own, radius = links(case, answer), radii(case)
-    for l, (delta, db) in enumerate(zip(answer.delta, answer.db, strict=True), start=1):  # noqa: E741
+    for l, (delta, db) in enumerate(zip(answer.delta, answer.db, strict=True), start=1):
         assert_near(db, delta[0], own[f"db{l}"].rad if own else 2 * radius[f"db{l}"], f"db{l}")
 
 
@@ -227,7 +227,7 @@ def bp4_is_an_outer_product(ask: Ask, case: Case) -> None:
     case = one_example(case)
     answer = ask(case)
     own = links(case, answer)
-    for l, (dW, incoming) in enumerate(zip(answer.dW, (case.x, *(answer.a or ())), strict=False), start=1):  # noqa: E741
+    for l, (dW, incoming) in enumerate(zip(answer.dW, (case.x, *(answer.a or ())), strict=False), start=1):
         pairs = np.multiply.outer(exactly(_delta(answer)[l - 1][0]), exactly(incoming[0]))
         assert_near(dW, pairs, own[f"dW{l}"].rad if own else 2 * radii(case)[f"dW{l}"], f"dW{l}")
 
@@ -256,7 +256,7 @@ def saturated_neurons_learn_slowly(ask: Ask, case: Case) -> None:
     z, a, _ = exact_forward(case)
     slope = slopes(case, z)
     behind = [abs(cost_function(case.architecture.cost).gradient(a[-1], exactly(case.y))[0])]
-    for l in reversed(range(case.architecture.depth)):  # noqa: E741
+    for l in reversed(range(case.architecture.depth)):
         behind.insert(0, abs(behind[0]) * abs(slope[l][0]))
         for j, k in np.ndindex(*answer.dW[l].shape):
             size = abs(exactly(answer.dW[l])[j, k])
@@ -284,7 +284,7 @@ def reordering_the_batch_changes_nothing_but_rounding(ask: Ask, case: Case) -> N
     order = np.arange(case.batch)[::-1]
     other = with_values(case, x=case.x[order], y=case.y[order])
     one, two, radius, other_radius = ask(case), ask(other), radii(case), radii(other)
-    for l in range(case.architecture.depth):  # noqa: E741
+    for l in range(case.architecture.depth):
         for name, mine, its in ((f"dW{l + 1}", one.dW[l], two.dW[l]), (f"db{l + 1}", one.db[l], two.db[l])):
             assert_near(mine, its, radius[name] + other_radius[name], name)
 
@@ -357,7 +357,7 @@ def one_neuron_a_layer(answer: Gradients, case: Case) -> None:
     z, a, _ = exact_forward(case)
     slope, radius = slopes(case, z), radii(case)
     product_of_links = cost_function(case.architecture.cost).gradient(a[-1], exactly(case.y))[0, 0]
-    for l in reversed(range(case.architecture.depth)):  # noqa: E741
+    for l in reversed(range(case.architecture.depth)):
         product_of_links = product_of_links * slope[l][0, 0]
         assert_near(answer.db[l], np.array([product_of_links]), 2 * radius[f"db{l + 1}"], f"db{l + 1}")
         expected = product_of_links * a[l]
@@ -434,7 +434,7 @@ def _bias_gradient_doubled(case: Case, arrays: dict[str, Array]) -> None:
 
 
 def _weight_decay(case: Case, arrays: dict[str, Array]) -> None:
-    for l, W in enumerate(case.parameters.weights, start=1):  # noqa: E741
+    for l, W in enumerate(case.parameters.weights, start=1):
         arrays[f"dW{l}"] += (0.01 * W).astype(case.dtype)
 
 
@@ -447,7 +447,7 @@ def _no_slope(case: Case, arrays: dict[str, Array]) -> None:
     """σ′ is left out of BP1 and BP2."""
     network, weights = case.architecture, case.parameters.weights
     delta = cost_function(network.cost).gradient(arrays[f"a{network.depth}"], case.y)
-    for l in reversed(range(1, network.depth + 1)):  # noqa: E741
+    for l in reversed(range(1, network.depth + 1)):
         arrays[f"dW{l}"] = delta.T @ (arrays[f"a{l - 1}"] if l > 1 else case.x)
         delta = delta @ weights[l - 1]
 

@@ -59,7 +59,7 @@ def backprop(network: Architecture, parameters: Parameters, x: Any, y: Any) -> G
 
     z, a = feedforward(network, parameters, x)
     delta = [bp1(cost, sigma[-1], z[-1], a[-1], y, m)]
-    for l in reversed(range(network.depth - 1)):  # noqa: E741  (the book's l, counted from 0)
+    for l in reversed(range(network.depth - 1)):
         delta.insert(0, bp2(delta[0], W[l + 1], sigma[l], z[l]))
 
     return Gradients(

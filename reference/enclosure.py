@@ -68,7 +68,7 @@ def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
         error = np.maximum(np.abs(gradient), delta[-1])
         cost = 0.0 if answer.cost is None else float(np.abs(answer.cost.mid))
         sizes = {"cost": max(cost, float(np.abs(case.y).sum()) / m)}
-        for l in reversed(range(case.architecture.depth)):  # noqa: E741
+        for l in reversed(range(case.architecture.depth)):
             arrays = {
                 "z": z[l], "a": a[l], "delta": error,
                 "db": _root(np.sum(error**2, axis=0)), "dW": _root((error**2).T @ previous[l] ** 2),
@@ -102,16 +102,16 @@ def links(case: Case, own: Gradients) -> dict[str, Interval]:
     W, b = (tuple(given(p) for p in family) for family in (case.parameters.weights, case.parameters.biases))
     last, found = network.depth - 1, {}
     with np.errstate(all="ignore"):
-        for l in range(network.depth):  # noqa: E741
+        for l in range(network.depth):
             found[f"z{l + 1}"] = a[l] @ W[l].T + b[l]
             found[f"a{l + 1}"] = sigma[l].value(z[l])
         found["cost"] = reduced(cost.value(a[-1], given(case.y)), m)
-        for l in reversed(range(network.depth)):  # noqa: E741
+        for l in reversed(range(network.depth)):
             if l == last:
                 found[f"delta{l + 1}"] = bp1(cost, sigma[l], z[l], a[-1], given(case.y), m)
             else:
                 found[f"delta{l + 1}"] = bp2(delta[l + 1], W[l + 1], sigma[l], z[l])
-        for l in range(network.depth):  # noqa: E741
+        for l in range(network.depth):
             found[f"db{l + 1}"] = bp3(delta[l])
             found[f"dW{l + 1}"] = bp4(delta[l], a[l])
     return {

@@ -78,7 +78,9 @@ class Scalar:
         """Evaluate arb by arb, each in the pieces it touches: at a kink, the union of what they say."""
         result = np.full_like(z, None)
         for piece in self.pieces:
-            met = np.array([not (here < piece.lo or here > piece.hi) for here in z.flat], bool).reshape(z.shape)
+            met = np.array([not (here < piece.lo or here > piece.hi) for here in z.flat], bool).reshape(
+                z.shape
+            )
             if met.any():
                 values = piece.formulas(order)[0](z[met], *(array[met] for array in exact))
                 result[met] = [

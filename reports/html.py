@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -202,13 +201,16 @@ def judged(content: Content) -> list[Judged]:
         counted = total(entries)
         return -(counted["diverges"] + counted["failed"]) / max(1, counted["verdicts"])
 
-    rows = [
-        Judged(number, author, standing(total(_entries(content, name))), [
+    def row(number: int, author: Content) -> Judged:
+        name, precisions = author["name"], content["settings"]["precisions"]
+        worst_first = sorted(precisions, key=lambda precision: badness(_entries(content, name, precision)))
+        cells = [
             (precision, [cell(name, precision, equation) for equation in EQUATIONS])
-            for precision in sorted(content["settings"]["precisions"], key=lambda p: badness(_entries(content, name, p)))
-        ])
-        for number, author in enumerate(content["implementations"], start=1) for name in (author["name"],)
-    ]  # fmt: skip
+            for precision in worst_first
+        ]
+        return Judged(number, author, standing(total(_entries(content, name))), cells)
+
+    rows = [row(number, author) for number, author in enumerate(content["implementations"], start=1)]
     return sorted(rows, key=lambda one: badness(_entries(content, one.author["name"])))
 
 
@@ -228,13 +230,19 @@ def _finding(number: int, data: Content, is_open: bool, content: Content) -> Fin
         true, result = Decimal(exact), Decimal(data["result"])
         if true.is_finite() and result.is_finite():
             if true.adjusted() == result.adjusted():
-                shared = len(commonprefix([exact, data["result"]]))
+                shared = _shared_prefix(exact, data["result"])
             if true:
                 relative = power(float(abs((result - true) / true)))
     except (InvalidOperation, OverflowError):
         pass  # an exact value that is only known as a ball around zero, or a result that is not a number
     share = data["cases"] / max(1, content["drawn"]["cases"])
     return Finding(number, is_open, data, share, exact, certainty, shared, relative)
+
+
+def _shared_prefix(one: str, other: str) -> int:
+    """Count the characters with which both begin."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def unanswered(matrix: Sequence[Judged]) -> list[tuple[str, str, str]]:

@@ -131,7 +131,7 @@ def arb(array: Any) -> Any:
 
 def _differences(case: Case, arrays: str, answers: Any, name: str) -> Iterator[str]:
     forward = Forward.of(case)
-    for l, (moved, answer) in enumerate(zip(getattr(forward, arrays), answers, strict=True)):  # noqa: E741
+    for l, (moved, answer) in enumerate(zip(getattr(forward, arrays), answers, strict=True)):
         if moved.shape != answer.shape:
             yield f"{name}{l + 1} has the shape {answer.shape}"
             continue
@@ -161,7 +161,7 @@ def paths(case: Case, answer: Gradients) -> list[str]:
     upstream = cost_function(forward.network.cost).gradient(a[-1], forward.y)
     share = flint.arb(1) / m if forward.network.reduction == "mean" else flint.arb(1)
 
-    def beyond(i: int, l: int, j: int) -> Any:  # noqa: E741
+    def beyond(i: int, l: int, j: int) -> Any:
         """Sum over the paths of example i from neuron j of layer l to the cost."""
         total = flint.arb(0)
         for later in itertools.product(*(range(n) for n in widths[l + 1 :])):
@@ -172,7 +172,7 @@ def paths(case: Case, answer: Gradients) -> list[str]:
         return total
 
     wrong = []
-    for l in range(1, L + 1):  # noqa: E741
+    for l in range(1, L + 1):
         for j in range(widths[l]):
             db = sum(beyond(i, l, j) for i in range(m))
             if not db.overlaps(answer.db[l - 1][j]):
@@ -189,7 +189,7 @@ def kept(case: Case, answer: Gradients) -> list[str]:
     z, a, cost = Forward.of(case).run()
     wrong = [] if cost.overlaps(answer.cost) else [f"the cost is {answer.cost}, not {cost}"]
     for name, ours, theirs in (("z", z, answer.z), ("a", a[1:], answer.a)):
-        for l, (mine, its) in enumerate(zip(ours, theirs or (), strict=True), start=1):  # noqa: E741
+        for l, (mine, its) in enumerate(zip(ours, theirs or (), strict=True), start=1):
             pairs = zip(mine.flat, its.flat, strict=True)
             wrong += [f"{name}{l} has {other}, not {one}" for one, other in pairs if not one.overlaps(other)]
     return wrong

@@ -45,7 +45,7 @@ def test_a_matrix_product_is_that_of_rational_arithmetic(sizes: tuple[int, int, 
         product = exact_array(A) @ exact_array(B)
         assert product.shape == (n, k)
         for i, j in np.ndindex(n, k):
-            expected = sum(rational(A[i, l]) * rational(B[l, j]) for l in range(inner))  # noqa: E741
+            expected = sum(rational(A[i, l]) * rational(B[l, j]) for l in range(inner))
             assert product[i, j].is_exact()
             assert product[i, j] == exactly(Fraction(expected))
             assert product[i, j] != exactly(Fraction(expected) + Fraction(1, 2**140))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from gradparity import Architecture, Case, Cost, Layer
 from gradparity.harness.campaign import Divergence
 from gradparity.harness.findings import Collector

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from gradparity import Case, DivergenceError, Gradients, UnsupportedError, check, judge
 from gradparity.adapters.reference import load
 from gradparity.property_tests.strategies import structure_at

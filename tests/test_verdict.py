@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 from gradparity import Architecture, Cost, Gradients, Layer
 from gradparity.adapters.reference import load
 from gradparity.harness.verdict import (
@@ -118,7 +117,7 @@ def backwards(answer: Gradients, spoil: Callable[[int, np.ndarray], np.ndarray])
     assert answer.delta is not None and answer.z is not None and answer.a is not None
     W, a = CASE.parameters.weights, [CASE.x, *answer.a]
     delta = [spoil(4, np.asarray(answer.delta[3]))]
-    for l in (3, 2, 1):  # noqa: E741
+    for l in (3, 2, 1):
         sigma = activation(NETWORK.layers[l - 1])
         delta.insert(0, spoil(l, np.asarray(bp2(delta[0], W[l], sigma, answer.z[l - 1]))))
     return dataclasses.replace(
@@ -169,7 +168,7 @@ def test_two_faults_are_two() -> None:
 
 
 def test_the_blamed_component_is_where_the_link_broke() -> None:
-    def spoil(l: int, delta: np.ndarray) -> np.ndarray:  # noqa: E741
+    def spoil(l: int, delta: np.ndarray) -> np.ndarray:
         delta = np.array(delta)
         if l == 3:
             delta[5, 3] *= 1 + 1e-6
