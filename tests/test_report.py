@@ -18,7 +18,7 @@ from gradparity.harness.run import Run
 from gradparity.reports.html import render, write_report
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
 TAMPERED = Path(__file__).with_name("tampered.py")
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -146,7 +146,12 @@ def open_report(browser: Browser, tmp_path: Path) -> Open:
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: asked.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: asked.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (asked.append("dialog"), dialog.dismiss()))
+
+        def dismiss(dialog: Dialog) -> None:
+            asked.append(f"dialog: {dialog.message}")
+            dialog.dismiss()
+
+        page.on("dialog", dismiss)
         url = (tmp_path / "report.html").as_uri()
         page.goto(url)
         page.wait_for_timeout(100)
