@@ -132,8 +132,9 @@ def blame(
         return []
     broken = _broken_links(case, answer)
     found = [_at(one, broken[one.name], answer, enclosure) for one in divergent if one.name in broken]
-    if found:
-        return found
+    certain = [one for one in found if one is not None]
+    if certain:
+        return certain
     first = min(divergent, key=_backwards)
     both = {f"db{first.layer}", f"dW{first.layer}"} <= {one.name for one in divergent}
     if answer.delta is None and both:
@@ -149,14 +150,17 @@ def _backwards(judged: EquationVerdict) -> tuple[int, int, int]:
 
 def _at(
     judged: EquationVerdict, link: Array, answer: Gradients, enclosure: Mapping[str, Interval]
-) -> EquationVerdict:
-    """Move a divergence to the component that is farthest out of its link, of those that left their enclosure."""
+) -> EquationVerdict | None:
+    """Move a divergence to the component that is farthest out of its link, of those that left their enclosure.
+
+    None where no component has left both: then what is wrong in this array came from elsewhere.
+    """
     result = answer.tensors()[judged.name]
     margin = margins(result, enclosure[judged.name])
     off = np.where(margin > 1, link, 0.0)
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(off)), off.shape))
     if off[index] <= 1:
-        return judged
+        return None
     return replace(judged, index=index, margin=float(margin[index]), result=float(result[index]))
 
 
