@@ -37,6 +37,7 @@ RANGES: dict[str, tuple[tuple[int, ...], float, float, float]] = {
     "tanh": ((-1, 1), -120, 5, 6),
     "sigmoid": ((-1, 1), -30, 6.3, 9.4),
     "erf": ((-1, 1), -120, 3, 3.5),
+    "ndtr": ((1,), -30, 3, 3.5),  # through gelu(x) / x, since a kernel may compute both at once
 }
 FRAMEWORKS = ("numpy", "torch", "tensorflow", "jax")
 
@@ -54,21 +55,27 @@ def arguments(function: str, precision: str, samples: int) -> np.ndarray[Any, An
 
 def _functions(framework: str) -> dict[str, Callable[[Any], Any]]:
     if framework == "numpy":
-        return {name: getattr(elementary, name) for name in RANGES}
+        return {name: getattr(elementary, name) for name in RANGES}  # ndtr is one of them
     if framework == "torch":
         import torch
 
         def through_torch(name: str) -> Callable[[Any], Any]:
             return lambda x: getattr(torch, name)(torch.from_numpy(x)).numpy()
 
-        return {name: through_torch(name) for name in RANGES}
+        def through_gelu(x: Any) -> Any:
+            return torch.nn.functional.gelu(torch.from_numpy(x)).numpy() / x
+
+        return {name: through_torch(name) for name in RANGES if name != "ndtr"} | {"ndtr": through_gelu}
     if framework == "tensorflow":
         import tensorflow as tf
 
         def through_tensorflow(name: str) -> Callable[[Any], Any]:
             return lambda x: getattr(tf.math, name)(tf.constant(x)).numpy()
 
-        return {name: through_tensorflow(name) for name in RANGES}
+        def through_gelu(x: Any) -> Any:
+            return tf.nn.gelu(tf.constant(x)).numpy() / x
+
+        return {name: through_tensorflow(name) for name in RANGES if name != "ndtr"} | {"ndtr": through_gelu}
     import jax
     import jax.numpy as jnp
     import jax.scipy.special
@@ -76,16 +83,23 @@ def _functions(framework: str) -> dict[str, Callable[[Any], Any]]:
     jax.config.update("jax_enable_x64", True)
     homes = {"sigmoid": jax.nn, "erf": jax.scipy.special}
 
+    def through_gelu(x: Any) -> Any:
+        return np.asarray(jax.jit(lambda v: jax.nn.gelu(v, approximate=False))(x)) / x
+
     def through_jax(name: str) -> Callable[[Any], Any]:
         function = jax.jit(getattr(homes.get(name, jnp), name))
         return lambda x: np.asarray(function(x))
 
-    return {name: through_jax(name) for name in RANGES}
+    return {name: through_jax(name) for name in RANGES if name != "ndtr"} | {"ndtr": through_gelu}
 
 
 def _exact(name: str, x: Any) -> Any:
     value = flint.arb(float(x))
-    return 1 / (1 + (-value).exp()) if name == "sigmoid" else getattr(value, name)()
+    if name == "sigmoid":
+        return 1 / (1 + (-value).exp())
+    if name == "ndtr":
+        return (1 + (value / flint.arb(2).sqrt()).erf()) / 2
+    return getattr(value, name)()
 
 
 def measure(framework: str, samples: int) -> list[dict[str, Any]]:

@@ -13,12 +13,17 @@ from ..reference.network import ACTIVATIONS, Architecture, Cost, Layer
 
 @dataclass(frozen=True)
 class Known:
-    """One known divergence: whose (a framework, in any mode), in which function and precision, and why."""
+    """One known divergence: whose (a framework, in any mode), in which function and precision, and why.
+
+    ``only_in_a_network``: it needs what a single layer does not have, such as saturated probabilities, or it is
+    in the cost's value and not in its slope.
+    """
 
     framework: str
     function: str
     precision: str
     reason: str
+    only_in_a_network: bool = False
 
     def __str__(self) -> str:
         return f"{self.framework} {self.function} {self.precision}"
@@ -47,7 +52,13 @@ KNOWN = (
     Known("torch", "celu", "float64", f"1/alpha in the backward pass: {_FLOAT32_CONSTANT}"),
     Known("torch", "binary_cross_entropy", "float64", "a (1 - a) is at least 1e-12, and log at least -100"),
     Known("torch", "binary_cross_entropy", "float32", "a (1 - a) is at least 1e-12, and log at least -100"),
-    Known("jax", "binary_cross_entropy", "float64", "log1p is off by up to 240 units from -0.414 to -0.37"),
+    Known(
+        "jax",
+        "binary_cross_entropy",
+        "float64",
+        "the cost's log1p is off by up to 240 units from -0.414 to -0.37",
+        only_in_a_network=True,
+    ),
     Known("tensorflow", "elu", "float64", _EXP_MINUS_ONE),
     Known("tensorflow", "elu", "float32", _EXP_MINUS_ONE),
     Known("tensorflow", "celu", "float64", f"composed of tf.nn.elu: {_EXP_MINUS_ONE}"),

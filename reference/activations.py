@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .elementary import constant, erf, exp, expm1, log1p, sigmoid, tanh
+from .elementary import constant, erf, exp, expm1, log1p, ndtr, sigmoid, tanh
 from .network import ALPHA, Array, Layer
 from .scalar import Piece, Scalar, smooth
 
@@ -195,8 +195,12 @@ def _gelu() -> Elementwise:
 
     return Elementwise(
         smooth(
-            [lambda z: z * _normal_distribution(z)],
-            [lambda z: _normal_distribution(z) + z * _normal_density(z)],
+            [lambda z: z * _normal_distribution(z), lambda z: z * ndtr(z)],
+            [
+                lambda z: _normal_distribution(z) + z * _normal_density(z),
+                # PyTorch's vectorised kernels approximate the distribution function itself.
+                lambda z: ndtr(z) + z * _normal_density(z),
+            ],
             curvature,
         ),
         lambda size: 2 + size,
@@ -275,11 +279,16 @@ def _mish() -> Elementwise:
             t = tanh(softplus(z))
             return t + z * ((1 - t) * (1 + t)) * sigmoid(z)
 
+        def slope_through_softplus(z: Any) -> Any:  # softplus as the logarithm of e^z + e^0, differentiated
+            t = tanh(softplus(z))
+            return t + z * ((1 - t) * (1 + t)) * exp(z - softplus(z))
+
         def curvature(z: Any) -> Any:
             t, s = tanh(softplus(z)), sigmoid(z)
             return (1 - t * t) * s * (2 + z * (1 - s) - 2 * z * t * s)
 
-        return Piece([lambda z: z * tanh(softplus(z))], [slope, slope_factored], curvature, lo, hi)
+        slopes = [slope, slope_factored, slope_through_softplus]
+        return Piece([lambda z: z * tanh(softplus(z))], slopes, curvature, lo, hi)
 
     pieces = (piece(_softplus_below, -np.inf, 0), piece(_softplus_above, 0, np.inf))
     return Elementwise(Scalar(pieces), lambda size: 2 + size)

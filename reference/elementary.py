@@ -60,6 +60,13 @@ def erf(x: Any) -> Any:
     return np.vectorize(math.erf, otypes=[x.dtype])(x)
 
 
+def ndtr(x: Any) -> Any:
+    """The normal distribution function Φ(x), as (1 + erf(x / sqrt(2))) / 2."""
+    if not isinstance(x, np.ndarray):
+        return x.ndtr()
+    return 0.5 * (1 + erf(x * constant("0.70710678118654752440084436210484904", x)))
+
+
 def _each(function: Any, x: Array) -> Array:
     result = np.empty_like(x)
     result.flat[:] = [function(value) for value in x.flat]

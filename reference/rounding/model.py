@@ -20,7 +20,7 @@ from ..network import Array
 #: This table is the one assumption in the chain. ``benchmarks/elementary_functions.py`` measures torch,
 #: TensorFlow and JAX against arbitrary precision, and ``benchmarks/elementary_functions.json`` is its result;
 #: an entry is about twice the largest figure there that is no defect.
-K = {"exp": 6, "log": 5, "log1p": 8, "expm1": 14, "tanh": 16, "sigmoid": 12, "erf": 14}
+K = {"exp": 6, "log": 5, "log1p": 8, "expm1": 14, "tanh": 16, "sigmoid": 12, "erf": 14, "ndtr": 14}
 
 #: Dividing a cost by m may happen anywhere, as a division or as a rounded reciprocal, once or in two steps.
 REDUCTION_ROUNDINGS = 4

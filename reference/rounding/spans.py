@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..elementary import erf as _erf
+from ..elementary import ndtr as _ndtr
 from ..elementary import sigmoid as _sigmoid
 from ..network import Array
 from .model import K, Model
@@ -122,6 +123,11 @@ class Span:
         """1 / (1 + e^-x)."""
         fall = np.exp(-self._least)
         return self._increasing("sigmoid", _sigmoid, fall / (1 + fall) ** 2)
+
+    def ndtr(self) -> Span:
+        """The normal distribution function, computed as a function of its own."""
+        slope = 0.3989422804014327 * np.exp(-0.5 * self._least**2)
+        return self._increasing("ndtr", _ndtr, slope)
 
     def erf(self) -> Span:
         """Error function."""

@@ -1,0 +1,122 @@
+"""Every activation and every cost by itself, densely: one layer whose weighted inputs spread over the whole range.
+
+A random network puts a function at a few thousand points, most of them ordinary. Here each is tried at many
+times as many, from next to nothing to far out, and held against the tightest bound there is: the link from the
+implementation's own z to its own a, and from its own a and z to its own δ. What known.py says of a function has
+to show here, and nothing else may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from gradparity.adapters.registry import load
+from gradparity.harness.verdict import margins
+from gradparity.harness.workers import Worker
+from gradparity.property_tests.known import KNOWN
+from gradparity.reference.enclosure import links
+from gradparity.reference.network import (
+    ACTIVATIONS,
+    COSTS,
+    Architecture,
+    Array,
+    Case,
+    Cost,
+    Gradients,
+    Layer,
+    Parameters,
+)
+
+Ask = Callable[[Case], Gradients]
+
+EXAMPLES, NEURONS = 8, 512
+
+#: Where z (or a, for a cost) is spread evenly; and once over the binary exponents, down to 2^-900.
+RANGES = ((-0.05, 0.05), (-1.0, 1.0), (-6.0, 6.0), (-40.0, 40.0), (-120.0, 120.0))
+
+_ON_PROBABILITIES = ("binary_cross_entropy", "cross_entropy")
+
+
+def spreads(precision: str, rng: np.random.Generator) -> Iterator[Array]:
+    """Give arrays of arguments (EXAMPLES, NEURONS)."""
+    shape = (EXAMPLES, NEURONS)
+    for low, high in RANGES:
+        yield rng.uniform(low, high, shape).astype(precision)
+    smallest = -100 if precision == "float32" else -900
+    yield (rng.choice([-1, 1], shape) * 2.0 ** rng.uniform(smallest, 3, shape)).astype(precision)
+
+
+def one_layer(activation: str, cost: str, z: Array, y: Array) -> Case:
+    """A case whose weighted inputs are z exactly: each example switches on its own column of weights."""
+    m, n = z.shape
+    layer = Layer(n, activation, 0.3) if activation in ("leaky_relu", "celu") else Layer(n, activation)
+    network = Architecture(m, (layer,), Cost(cost), "sum")
+    parameters = Parameters((np.ascontiguousarray(z.T),), (np.zeros(n, z.dtype),))
+    return Case(network, parameters, np.eye(m, dtype=z.dtype), y.astype(z.dtype), str(z.dtype), "dense")
+
+
+def of_activation(name: str, precision: str, rng: np.random.Generator) -> Iterator[Case]:
+    """-Σ y a with y = -1 has ∇_a C = 1, so that δ is σ′(z) itself."""
+    for z in spreads(precision, rng):
+        yield one_layer(name, "negative_log_likelihood", z, -np.ones_like(z))
+
+
+def of_cost(name: str, precision: str, rng: np.random.Generator) -> Iterator[Case]:
+    """Behind the identity δ is ∇_a C itself; targets are what the cost is meant for."""
+    for spread in spreads(precision, rng):
+        a = np.abs(spread) % 1 if name in _ON_PROBABILITIES else spread
+        y = rng.normal(0, 1, a.shape)
+        if "hinge" in name:
+            y = np.sign(y)
+        elif "entropy" in name or name in ("negative_log_likelihood", "kl_divergence"):
+            y = rng.uniform(0, 1, a.shape)
+        yield one_layer(
+            "identity", name, np.clip(a, np.finfo(a.dtype).tiny, None) if a is not spread else a, y
+        )
+
+
+def farthest_out(ask: Ask, cases: Iterator[Case]) -> float:
+    """Give the worst margin of a and δ on their links; infinite radii say nothing, and are no part of it."""
+    worst = 0.0
+    for case in cases:
+        answer = ask(case)
+        bounds, tensors = links(case, answer), answer.tensors()
+        worst = max(
+            [worst, *(float(margins(tensors[name], bounds[name]).max()) for name in ("a1", "delta1"))]
+        )
+    return worst
+
+
+FUNCTIONS = [(name, of_activation) for name in ACTIVATIONS] + [(name, of_cost) for name in COSTS]
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(("name", "cases"), FUNCTIONS, ids=[name for name, _ in FUNCTIONS])
+def test_a_function_and_its_slope_stay_in_their_bounds(
+    worker: Worker, ask: Ask, name: str, cases: Callable[..., Iterator[Case]], precision: str
+) -> None:
+    worst = farthest_out(ask, cases(name, precision, np.random.default_rng(20)))
+    known = [
+        one
+        for one in KNOWN
+        if one.is_about(worker.name) and (one.function, one.precision) == (name, precision)
+    ]
+    if known and worst <= 1 and not known[0].only_in_a_network:
+        pytest.fail(f"{worker.name} {name} agrees in {precision}: mended, or not tried where it was wrong")
+    assert worst <= 1 or known, f"{worker.name}: {name} in {precision} is {worst:.3g} radii from the truth"
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "gelu", "softplus", "huber"])
+def test_a_slope_with_a_billionth_added_is_seen(name: str) -> None:
+    reference = load("reference")
+
+    def spoilt(case: Case) -> Gradients:
+        answer = reference.gradients(case)
+        assert answer.delta is not None
+        return Gradients(answer.dW, answer.db, answer.cost, [answer.delta[0] + 1e-9], answer.z, answer.a)
+
+    cases = of_activation if name in ACTIVATIONS else of_cost
+    assert farthest_out(spoilt, cases(name, "float64", np.random.default_rng(20))) > 1
+    assert farthest_out(reference.gradients, cases(name, "float64", np.random.default_rng(20))) <= 1
