@@ -42,7 +42,10 @@ class Ball:
         return cls(model, array.astype(model.midpoint), np.zeros(array.shape))
 
     def _exact(self, array: Any) -> Ball:
-        return array if isinstance(array, Ball) else Ball.exact(self.model, np.asarray(array))
+        if isinstance(array, Ball):
+            return array
+        other: Ball | None = getattr(array, "ball", None)  # an affine form forgets its symbols here
+        return Ball.exact(self.model, np.asarray(array)) if other is None else other
 
     @property
     def size(self) -> Array:
