@@ -125,9 +125,10 @@ class Span:
         return self._increasing("sigmoid", _sigmoid, fall / (1 + fall) ** 2)
 
     def ndtr(self) -> Span:
-        """The normal distribution function, computed as a function of its own."""
+        """The normal distribution function; in its left tail accurate to K u of 1/2, since it may be 1 - Φ(-x)."""
         slope = 0.3989422804014327 * np.exp(-0.5 * self._least**2)
-        return self._increasing("ndtr", _ndtr, slope)
+        found = self._increasing("ndtr", _ndtr, slope)
+        return Span(self.model, found.lo, found.hi, found.err + K["ndtr"] * self.model.unit / 2)
 
     def erf(self) -> Span:
         """Error function."""
