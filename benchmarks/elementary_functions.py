@@ -62,20 +62,22 @@ def _functions(framework: str) -> dict[str, Callable[[Any], Any]]:
         def through_torch(name: str) -> Callable[[Any], Any]:
             return lambda x: getattr(torch, name)(torch.from_numpy(x)).numpy()
 
-        def through_gelu(x: Any) -> Any:
+        def torch_gelu(x: Any) -> Any:
             return torch.nn.functional.gelu(torch.from_numpy(x)).numpy() / x
 
-        return {name: through_torch(name) for name in RANGES if name != "ndtr"} | {"ndtr": through_gelu}
+        return {name: through_torch(name) for name in RANGES if name != "ndtr"} | {"ndtr": torch_gelu}
     if framework == "tensorflow":
         import tensorflow as tf
 
         def through_tensorflow(name: str) -> Callable[[Any], Any]:
             return lambda x: getattr(tf.math, name)(tf.constant(x)).numpy()
 
-        def through_gelu(x: Any) -> Any:
+        def tensorflow_gelu(x: Any) -> Any:
             return tf.nn.gelu(tf.constant(x)).numpy() / x
 
-        return {name: through_tensorflow(name) for name in RANGES if name != "ndtr"} | {"ndtr": through_gelu}
+        return {name: through_tensorflow(name) for name in RANGES if name != "ndtr"} | {
+            "ndtr": tensorflow_gelu
+        }
     import jax
     import jax.numpy as jnp
     import jax.scipy.special
@@ -83,14 +85,14 @@ def _functions(framework: str) -> dict[str, Callable[[Any], Any]]:
     jax.config.update("jax_enable_x64", True)
     homes = {"sigmoid": jax.nn, "erf": jax.scipy.special}
 
-    def through_gelu(x: Any) -> Any:
+    def jax_gelu(x: Any) -> Any:
         return np.asarray(jax.jit(lambda v: jax.nn.gelu(v, approximate=False))(x)) / x
 
     def through_jax(name: str) -> Callable[[Any], Any]:
         function = jax.jit(getattr(homes.get(name, jnp), name))
         return lambda x: np.asarray(function(x))
 
-    return {name: through_jax(name) for name in RANGES if name != "ndtr"} | {"ndtr": through_gelu}
+    return {name: through_jax(name) for name in RANGES if name != "ndtr"} | {"ndtr": jax_gelu}
 
 
 def _exact(name: str, x: Any) -> Any:
