@@ -77,7 +77,7 @@ def _judge_array(name: str, result: Array, interval: Interval, depth: int) -> Eq
     worst = float(margin[index]) if margin.size else 0.0
     # Where the true array is zero by nature, only underflow may have made a radius.
     bound = WIDEST * interval.size if interval.size > 0 else float(np.finfo(result.dtype).tiny) ** 0.5
-    wide = int(np.count_nonzero(~(interval.rad <= bound)))
+    wide = int(np.count_nonzero(~(np.isfinite(interval.rad) & (interval.rad <= bound))))
     verdict = Verdict.DIVERGES if worst > 1 else Verdict.INCONCLUSIVE if wide else Verdict.AGREES
     equation, layer = equation_of(name, depth)
     value = float(result[index]) if margin.size else 0.0
@@ -137,7 +137,7 @@ def blame(
         return certain
     first = min(divergent, key=_backwards)
     both = {f"db{first.layer}", f"dW{first.layer}"} <= {one.name for one in divergent}
-    if answer.delta is None and both:
+    if answer.delta is None and both and first.name != "cost":
         first = replace(first, equation="BP1" if first.layer == case.architecture.depth else "BP2")
     return [first]
 

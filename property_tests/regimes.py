@@ -79,7 +79,7 @@ def _saturate(values: Values, rng: Generator, network: Architecture, dtype: np.d
 def _sweep(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
     for W, b in zip(values.weights, values.biases, strict=True):
         W *= 1e-3
-        b[:] = rng.choice([-1, 1], b.shape) * 2.0 ** rng.uniform(-12, 7.5, b.shape)
+        b[:] = rng.choice([-1, 1], b.shape) * 2.0 ** rng.uniform(-12, 11, b.shape)
 
 
 def _at_kinks(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
@@ -156,7 +156,9 @@ def _mix(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[
 REGIMES = (
     Regime("ordinary", "what a freshly initialised network computes; every formula is at its best", _keep),
     Regime("saturated", "biases of 4 to 40 push neurons far into their flat or linear ends", _saturate),
-    Regime("sweep", "every neuron's z is its bias, spread over 2^-12 to 2^7: hidden thresholds show", _sweep),
+    Regime(
+        "sweep", "every neuron's z is its bias, spread over 2^-12 to 2^11: hidden thresholds show", _sweep
+    ),
     Regime("kinks", "z and residuals exactly on a kink, or one unit in the last place beside it", _at_kinks),
     Regime("tiny", "values down to the subnormals: underflow, and flushing it to zero", _tiny),
     Regime("large", "inputs up to a thousand: overflow in a naive exponential, exact large slopes", _large),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
@@ -24,6 +24,10 @@ _LAST = {
     "negative_log_likelihood": ("log_softmax", "log_sigmoid"),
     "kl_divergence": ("log_softmax", "log_sigmoid"),
 }
+
+#: How a structure's sizes are drawn: unequal, so that a transpose or a wrong axis shows; all equal and small, so
+#: that it does not end in a wrong shape; with one output, where (m, 1) and (m,) are confused; and narrow.
+SIZES = ("any", "any", "equal", "any", "one output", "any", "narrow", "any")
 
 #: How many regimes one structure is tried in: compiling is paid once an architecture.
 REGIMES_EACH = 8
@@ -60,17 +64,22 @@ def architectures(
     activations: tuple[str, ...] = ACTIVATIONS,
     deepest: int = 8,
     widest: int = 64,
+    depth: int | None = None,
+    sizes: str | None = None,
 ) -> Architecture:
     """Draw an architecture: activations mixed within a network, layers of unequal widths.
 
-    A cost may be asked for, and an activation that some layer is to have. A cost that is defined on
-    probabilities or their logarithms decides the last layer, even against ``activations``.
+    A cost may be asked for, an activation that some layer is to have, the depth, and how sizes are drawn. A cost
+    that is defined on probabilities or their logarithms decides the last layer, even against ``activations``.
     """
+    sizes = sizes or draw(st.sampled_from(SIZES))
+    if sizes == "narrow":
+        widest = min(widest, 2)
     name = cost or draw(st.sampled_from(COSTS))
     fitting: tuple[str, ...] = _LAST.get(name, ACTIVATIONS)
     fitting = tuple(one for one in fitting if one in activations) or fitting
     delta = draw(st.sampled_from([DELTA[name], 0.5, 1.345])) if name in DELTA else None
-    depth = draw(st.integers(1, deepest))
+    depth = depth or draw(st.integers(1, deepest))
     hidden = draw(st.lists(layers(activations, widest), min_size=depth - 1, max_size=depth - 1))
     last = draw(layers(fitting, widest))
     if activation and activation not in [layer.activation for layer in (*hidden, last)]:
@@ -85,7 +94,13 @@ def architectures(
         else:
             hidden.append(asked)
     reduction = draw(st.sampled_from(["mean", "sum"]))
-    return Architecture(draw(st.integers(1, widest)), (*hidden, last), Cost(name, delta), reduction)
+    inputs = draw(st.integers(1, widest))
+    if sizes == "equal":
+        inputs = draw(st.integers(2, min(widest, 16)))
+        hidden, last = [replace(layer, width=inputs) for layer in hidden], replace(last, width=inputs)
+    elif sizes == "one output":
+        last = replace(last, width=1)
+    return Architecture(inputs, (*hidden, last), Cost(name, delta), reduction)
 
 
 @st.composite
@@ -100,7 +115,10 @@ def structures(
     names = st.lists(
         st.sampled_from([regime.name for regime in REGIMES]), min_size=regimes, max_size=regimes, unique=True
     )
-    batch = draw(st.integers(1, largest_batch))
+    sizes = [st.integers(1, largest_batch), st.integers(1, 3)]
+    if len(set(network.widths)) == 1:  # a square batch hides a wrong axis from the shapes
+        sizes.append(st.just(network.inputs))
+    batch = draw(st.one_of(sizes))
     return Structure(network, batch, tuple(draw(names)), draw(st.integers(0, 2**32 - 1)))
 
 
@@ -117,13 +135,15 @@ def structure_at(
 ) -> Structure:
     """Draw structure number ``index`` of a campaign; it depends on the arguments alone.
 
-    The index walks through all pairs of an activation and a cost, so that no run misses one by bad luck;
-    everything else is Hypothesis' choice. Of two examples the second is kept: the first is always the simplest
-    that the strategy has.
+    The index walks through all pairs of an activation and a cost, all depths and all kinds of sizes, so that no
+    run misses one by bad luck; everything else is Hypothesis' choice. Of two examples the second is kept: the
+    first is always the simplest that the strategy has.
     """
     activation = activations[index % len(activations)]
     period = math.lcm(len(activations), len(costs))  # after which the two would be in step again
     cost = costs[(index + index // period) % len(costs)]
+    depth = 1 + (5 * index + index // 8) % 8
+    sizes = SIZES[(index + index // 64) % len(SIZES)]
     found: list[Structure] = []
 
     @hypothesis.seed((seed << 32) + index)
@@ -134,7 +154,7 @@ def structure_at(
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @hypothesis.given(structures(architectures(cost, activation, activations)))
+    @hypothesis.given(structures(architectures(cost, activation, activations, depth=depth, sizes=sizes)))
     def collect(structure: Structure) -> None:
         found.append(structure)
 

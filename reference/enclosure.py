@@ -103,7 +103,14 @@ def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
             }  # fmt: skip
             sizes |= {f"{name}{l + 1}": float(np.max(array, initial=0.0)) for name, array in arrays.items()}
             error = _root(error**2 @ W[l] ** 2)
-    return sizes
+    # Where squares overflow, or the cost's gradient is infinite, what is finite of the array itself has to do.
+    tensors = answer.tensors()
+    return {name: size if np.isfinite(size) else _largest(tensors[name]) for name, size in sizes.items()}
+
+
+def _largest(ball: Ball) -> float:
+    mid = np.abs(ball.mid).astype(np.float64)
+    return float(np.max(mid[np.isfinite(mid)], initial=0.0))
 
 
 def _root(squares: Array) -> Array:

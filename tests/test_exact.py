@@ -9,7 +9,9 @@ from typing import Any
 import flint
 import numpy as np
 import pytest
+from flint import arb
 from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.reference import exact
 from gradparity.reference.enclosure import Interval, enclose
 from gradparity.reference.exact import Certificate, Certifier, ExactArray, exact_gradients
 from gradparity.reference.network import Architecture, Array, Case, Cost, Layer, Parameters
@@ -169,3 +171,26 @@ def test_more_bits_are_used_where_cancellation_eats_them() -> None:
     honest = Interval(np.ones(1, np.longdouble), np.full(1, 1e-9), 1.0, False)
     assert Certifier(asked).certify("db1", (0,), 1.5, honest).holds
     assert not Certifier(asked).certify("db1", (0,), 1.0, honest).holds
+
+
+@pytest.mark.parametrize(("kinked", "holds"), [(False, True), (True, False)])
+def test_a_spread_that_stays_is_a_kink_only_where_there_is_one(
+    kinked: bool, holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where inputs of a softmax are 1600 apart, 192 and 768 bits see the same, and 3072 see all."""
+
+    def known(case: Case, bits: int) -> dict[str, Array]:
+        value = arb(1) if bits > 768 else arb(1, 0.5)
+        return {"dW1": np.array([[value]], dtype=object)}
+
+    monkeypatch.setattr(exact, "exact_gradients", known)
+    narrow = Interval(np.array([[1.0]], np.longdouble), np.array([[1e-9]]), 1.0, kinked)
+    certificate = Certifier(linear_case()).certify("dW1", (0, 0), 2.0, narrow)
+    assert certificate.holds is holds
+    assert certificate.sound  # open is not wrong
+
+
+def linear_case() -> Case:
+    network = Architecture(1, (Layer(1, "identity"),), Cost("half_squared_error"))
+    one = np.ones((1, 1))
+    return Case(network, Parameters((one,), (np.zeros(1),)), one, one)

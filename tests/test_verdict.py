@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gradparity import Architecture, Cost, Gradients, Layer
 from gradparity.adapters.reference import load
+from gradparity.harness.campaign import Settings, draw_cases
 from gradparity.harness.verdict import (
     EQUATIONS,
     Verdict,
@@ -86,6 +87,25 @@ def test_an_enclosure_as_wide_as_the_gradient_says_nothing() -> None:
     assert set(telling) == {Verdict.AGREES}
 
 
+@pytest.mark.parametrize("size", [np.inf, np.nan])
+def test_a_natural_size_that_overflowed_excuses_nothing(size: float) -> None:
+    """Garbage once agreed where both the size and the radius were infinite."""
+    unknown = with_enclosure(lambda one: dataclasses.replace(one, rad=one.rad * 0 + np.inf, size=size))
+    assert set(unknown) == {Verdict.INCONCLUSIVE}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_garbage_never_agrees(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for drawn in draw_cases(Settings((), 120, seed, ("float64",))):
+        right = load("").gradients(drawn).tensors()
+        enclosure = enclose(drawn)
+        for garbage in (lambda: rng.normal(0, 1e9), lambda: np.nan):
+            answer = {name: np.full_like(array, garbage()) for name, array in right.items()}
+            judged = judge_answer(drawn, Gradients.from_tensors(answer, drawn), enclosure)
+            assert Verdict.AGREES not in {one.verdict for one in judged}, drawn.id
+
+
 def test_every_array_has_its_equation() -> None:
     found = {name: equation_of(name, 4) for name in ANSWER.tensors()}
     assert found["delta4"] == ("BP1", 4)
@@ -151,6 +171,12 @@ def test_a_broken_link_is_blamed_and_not_what_follows_from_it(layer: int, size: 
 def test_without_delta_the_layer_nearest_to_the_cost_is_blamed(layer: int) -> None:
     spoilt = backwards(ANSWER, lambda l, delta: delta * (1 + 1e-9) if l == layer else delta)
     assert blamed(Gradients(spoilt.dW, spoilt.db)) == [("BP1" if layer == 4 else "BP2", layer)]
+
+
+def test_a_wrong_cost_is_blamed_as_a_cost() -> None:
+    spoilt = backwards(ANSWER, lambda l, delta: delta * 2)
+    assert ANSWER.cost is not None
+    assert blamed(Gradients(spoilt.dW, spoilt.db, ANSWER.cost * 2)) == [("cost", 4)]
 
 
 @pytest.mark.parametrize(("family", "equation"), [("dW", "BP4"), ("db", "BP3")])
