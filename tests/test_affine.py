@@ -12,6 +12,7 @@ from flint import arb
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
 from gradparity.property_tests.strategies import architectures
 from gradparity.reference import enclosure
+from gradparity.reference.activations import Elementwise, activation
 from gradparity.reference.enclosure import INFLATION, Interval, affine, enclose
 from gradparity.reference.exact import exact_gradients
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Architecture, Case, Cost, Layer
@@ -146,3 +147,17 @@ def test_what_is_infinite_is_unknown() -> None:
         assert np.isinf(form.rad).any()
     assert np.isinf((top + top).softmax().rad).all()
     assert np.isinf(((top + top) * 0.0).rad[0, 0])
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("side", [-np.inf, np.inf])
+def test_beside_a_kink_both_slopes_are_allowed(precision: str, side: float) -> None:
+    """z + 3 rounds to 6 for the last z below 3, so that relu6(z + 3) is on its kink: JAX takes 1 and not 1.5."""
+    m = model(precision)
+    z = np.nextafter(np.array([[3.0]], precision), np.array(side, precision))
+    form = Affine.exact(m, Symbols(), z)
+    sigma = activation(Layer(1, "hardswish"))
+    assert isinstance(sigma, Elementwise)
+    for slope in (sigma.scalar.slope(form), sigma.scalar.slope(form.ball)):
+        for allowed in (1.0, 1.5):
+            assert np.all(np.abs(slope.mid - allowed) <= slope.rad * INFLATION)

@@ -220,9 +220,10 @@ class Affine:
         mid, gen_scale = ball.mid.copy(), np.zeros(self.shape)
         loc = ball.rad.copy()
         with np.errstate(all="ignore"):
-            lo, hi = self.ball._ends()
-            for piece in function.pieces:
-                inside = (lo >= piece.lo) & (hi <= piece.hi)
+            lo, hi = self.ball.ends()
+            met = [self.ball.meets(piece, lo, hi) for piece in function.pieces]
+            for piece, here in zip(function.pieces, met, strict=True):
+                inside = here & (np.sum(met, axis=0) == 1)
                 if inside.any():
                     value, slope, rest = self._linear(piece, order, exact, lo, hi, radius)
                     better = inside & np.isfinite(rest) & (np.abs(slope) * radius + rest < 2 * ball.rad)

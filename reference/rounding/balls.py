@@ -136,7 +136,7 @@ class Ball:
         largest rounding error of any formula, anywhere in the ball). At a kink the pieces' hull is taken.
         """
         with np.errstate(all="ignore"):
-            lo, hi = self._ends()
+            lo, hi = self.ends()
             found = [self._on(piece, order, exact, lo, hi) for piece in function.pieces]
             low, high, mid, rad = found[0][1:]
             met = found[0][0]
@@ -156,7 +156,18 @@ class Ball:
             kinked = self.kinked or (order == 1 and bool(several.any()))
             return Ball(self.model, np.where(lost, 0, mid), np.where(lost, np.inf, rad), kinked=kinked)
 
-    def _ends(self) -> tuple[Array, Array]:
+    def meets(self, piece: Piece, lo: Array, hi: Array) -> Array:
+        """Whether an implementation may take any value in [lo, hi] for one in the piece.
+
+        It finds a kink at k by comparing a rounded quantity (z/6 + 1/2, say) with a rounded one, so that it may be
+        off by a few units of u of k. A NaN meets everything, and makes the result unknown.
+        """
+        slack = 4 * self.model.unit
+        starts = piece.lo - slack * abs(piece.lo) if np.isfinite(piece.lo) else piece.lo
+        ends = piece.hi + slack * abs(piece.hi) if np.isfinite(piece.hi) else piece.hi
+        return np.asarray(~((hi < starts) | (lo > ends)))
+
+    def ends(self) -> tuple[Array, Array]:
         """Round mid - rad and mid + rad outwards to float64; a ball without radius is its own ends."""
         lo, hi = (np.asarray(end, np.float64) for end in (self.mid - self.rad, self.mid + self.rad))
         wide = self.rad > 0
@@ -166,11 +177,7 @@ class Ball:
         self, piece: Piece, order: int, exact: Sequence[Ball], lo: Array, hi: Array
     ) -> tuple[Array, Array, Array, Array, Array]:
         """Evaluate on one piece: where the ball meets it, and there low, high, mid and rad."""
-        # Implementations find a kink at k by comparing a rounded quantity (z/6 + 1/2, say) with a rounded one.
-        slack = 4 * self.model.unit
-        starts = piece.lo - slack * abs(piece.lo) if np.isfinite(piece.lo) else piece.lo
-        ends = piece.hi + slack * abs(piece.hi) if np.isfinite(piece.hi) else piece.hi
-        met = ~((hi < starts) | (lo > ends))  # a NaN meets everything, and makes the result unknown
+        met = self.meets(piece, lo, hi)
         if not met.any():
             nothing = np.zeros(self.shape)
             return met, nothing, nothing, np.zeros(self.shape, self.model.midpoint), nothing
