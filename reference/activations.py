@@ -1,7 +1,7 @@
 """The activations: each with its value, its derivative, its kinks, and the formulas that may compute them.
 
-σ acts elementwise, but for softmax and log_softmax, which couple the neurons of a layer. In every list the
-first formula is the reference's own; the others are what sane implementations use instead, and are there
+σ acts elementwise, but for softmax and log_softmax, which couple the neurons of a layer (coupled.py). In every
+list the first formula is the reference's own; the others are what sane implementations use instead, and are there
 because they round differently. Formulas are written in elementary.py's functions, for any kind of number.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .coupled import LOG_SOFTMAX, SOFTMAX, Coupled
 from .elementary import constant, erf, exp, expm1, log1p, ndtr, sigmoid, tanh
 from .network import ALPHA, Array, Layer
 from .scalar import Piece, Scalar, smooth
@@ -42,16 +43,6 @@ class Elementwise:
         return (
             result if isinstance(z, np.ndarray) else result.in_any_order(upstream, self.amplification(z.size))
         )
-
-
-@dataclass(frozen=True)
-class Coupled:
-    """An activation whose every output depends on all of the layer's weighted inputs; it has no kinks."""
-
-    value: Callable[[Any], Any]
-    #: (upstream, z) -> upstream times the Jacobian ∂a/∂z.
-    vjp: Callable[[Any, Any], Any]
-    kinks: tuple[float, ...] = ()
 
 
 Activation = Elementwise | Coupled
@@ -394,39 +385,6 @@ def _hardswish() -> Elementwise:
     return Elementwise(Scalar((_flat(0, hi=-3), bend, above)), lambda size: 6 + size)
 
 
-def softmax(z: Any) -> Any:
-    """e^(z_i) / Σ_j e^(z_j) over a layer; the maximum is taken off first, so that nothing overflows."""
-    if not isinstance(z, np.ndarray):
-        return z.softmax()
-    shifted = exp(z - _largest(z))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
-
-
-def log_softmax(z: Any) -> Any:
-    """z_i - log Σ_j e^(z_j) over a layer."""
-    if not isinstance(z, np.ndarray):
-        return z.log_softmax()
-    shifted = z - _largest(z)
-    return shifted - np.log(exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def _largest(z: Array) -> Array:
-    # Any shift is exact in arbitrary precision, where comparing overlapping balls would not be.
-    return np.zeros_like(z[..., :1]) if z.dtype == object else z.max(axis=-1, keepdims=True)
-
-
-def _softmax_vjp(upstream: Any, z: Any) -> Any:
-    """s ⊙ (g - Σ_j g_j s_j), which is the Jacobian diag(s) - s sᵀ applied to g."""
-    s = softmax(z)
-    weighted = (upstream * s).sum(axis=-1, keepdims=True)
-    return s * (upstream - weighted)
-
-
-def _log_softmax_vjp(upstream: Any, z: Any) -> Any:
-    """g - softmax(z) Σ_j g_j."""
-    return upstream - softmax(z) * upstream.sum(axis=-1, keepdims=True)
-
-
 _PLAIN: dict[str, Callable[[], Activation]] = {
     "identity": _identity,
     "sigmoid": _sigmoid,
@@ -444,8 +402,8 @@ _PLAIN: dict[str, Callable[[], Activation]] = {
     "hardsigmoid": _hardsigmoid,
     "hardswish": _hardswish,
     "log_sigmoid": _log_sigmoid,
-    "softmax": lambda: Coupled(softmax, _softmax_vjp),
-    "log_softmax": lambda: Coupled(log_softmax, _log_softmax_vjp),
+    "softmax": lambda: SOFTMAX,
+    "log_softmax": lambda: LOG_SOFTMAX,
 }
 _WITH_ALPHA: dict[str, Callable[[float], Activation]] = {
     "leaky_relu": _leaky_relu,

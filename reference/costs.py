@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .activations import log_softmax, softmax
+from .coupled import log_softmax, softmax
 from .elementary import constant, exp, log, log1p, sigmoid, tanh
 from .network import DELTA, Cost
 from .scalar import Piece, Scalar, smooth

@@ -16,8 +16,9 @@ import flint
 import numpy as np
 import pytest
 from flint import arb
-from gradparity.reference.activations import Coupled, Elementwise, activation
+from gradparity.reference.activations import Elementwise, activation
 from gradparity.reference.costs import cost_function
+from gradparity.reference.coupled import Coupled
 from gradparity.reference.network import ACTIVATIONS, COSTS, Cost, Layer
 from gradparity.reference.scalar import Formula, Piece, Scalar
 

@@ -20,8 +20,9 @@ from gradparity.harness.verdict import margins
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
 from gradparity.property_tests.strategies import architectures
 from gradparity.reference import elementary
-from gradparity.reference.activations import Coupled, Elementwise, activation
+from gradparity.reference.activations import Elementwise, activation
 from gradparity.reference.backprop import backprop
+from gradparity.reference.coupled import Coupled
 from gradparity.reference.enclosure import INFLATION, Interval, enclose
 from gradparity.reference.exact import exact_gradients
 from gradparity.reference.network import (

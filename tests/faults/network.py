@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from gradparity import Case, Gradients, Layer
-from gradparity.reference.activations import Coupled, activation
+from gradparity.reference.activations import activation
 from gradparity.reference.costs import cost_function
+from gradparity.reference.coupled import Coupled
 from gradparity.reference.network import Array
 
 
