@@ -602,3 +602,13 @@ def test_where_z_may_be_inf_minus_inf_nothing_is_known_of_what_follows(unknown: 
     enclosure = enclose(Case(network, Parameters((W,), (b,)), x, y, "float32"))
     for name in ("z1", "delta1", "db1", "dW1"):
         assert np.isinf(enclosure[name].rad).all(), name
+
+
+@pytest.mark.parametrize("name", ["silu", "gelu", "mish"])
+def test_where_a_factor_of_a_product_may_overflow_nothing_is_known(name: str) -> None:
+    """JAX multiplies the upstream by z before it multiplies by 1 - sigmoid(z) = 0, and gets NaN."""
+    m, sigma = model("float32"), activation(Layer(1, name))
+    z = Ball.exact(m, np.array([87.0]))
+    for upstream, known in ((1e37, False), (1e30, True)):
+        found = sigma.vjp(Ball.exact(m, np.array([upstream])), z)
+        assert np.isfinite(found.rad).all() == known
