@@ -16,9 +16,9 @@ from itertools import count, islice
 
 from ..property_tests.strategies import structure_at
 from ..reference.enclosure import Interval, enclose
-from ..reference.exact import Certificate, Certifier
+from ..reference.exact import Certifier
 from ..reference.network import ACTIVATIONS, COSTS, Case
-from .verdict import EQUATIONS, EquationVerdict, Verdict, blame, certified, judge_answer
+from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answer
 from .workers import Answer, Worker
 
 #: Cases whose enclosure is known and whose answers are not all in. Enough for a slow worker (a compiler) to
@@ -63,6 +63,7 @@ class Row:
     activation: str
     verdict: str
     margin: float
+    link_margin: float
     kinked: bool
     components: int
     wide: int
@@ -75,12 +76,9 @@ class Divergence:
 
     case: Case
     implementation: str
-    blamed: EquationVerdict
-    mid: float
-    rad: float
+    blamed: Broken
     #: The component's own weighted input z^l, where it has one: where in the input range it happened.
     z: float | None
-    certificate: Certificate
 
 
 @dataclass(frozen=True)
@@ -178,33 +176,22 @@ def _rows(
         activation = network.layers[judged.layer - 1].activation if judged.layer else ""
         return Row(
             case.id, case.regime, case.precision, network.cost.name, network.depth, case.batch, name,
-            judged.equation, judged.layer, activation, str(judged.verdict), judged.margin, judged.kinked,
-            judged.components, judged.wide, message,
+            judged.equation, judged.layer, activation, str(judged.verdict), judged.margin, judged.link_margin,
+            judged.kinked, judged.components, judged.wide, message,
         )  # fmt: skip
 
     if answer.gradients is None:
         verdict = Verdict.UNSUPPORTED if answer.outcome == "unsupported" else Verdict.FAILED
         nothing = [
-            EquationVerdict(equation, 0, "", verdict, 0.0, (), 0.0, 0, 0, False) for equation in EQUATIONS
+            EquationVerdict(equation, 0, "", verdict, 0.0, 0.0, 0, 0, False) for equation in EQUATIONS
         ]
         return [row(one, answer.message) for one in nothing], []
 
-    judged, certificates = certified(judge_answer(case, answer.gradients, enclosure), enclosure, certifier)
+    judged = judge_answer(case, answer.gradients, enclosure, certifier)
+    own = answer.gradients.tensors()
     divergences = []
-    for blamed in blame(case, answer.gradients, judged, enclosure):
-        interval = enclosure[blamed.name]
-        z = enclosure[f"z{blamed.layer}"].mid
+    for blamed in judged.blamed:
+        z = own[f"z{blamed.layer}"] if f"z{blamed.layer}" in own else enclosure[f"z{blamed.layer}"].mid
         of_a_neuron = blamed.name.startswith(("a", "delta"))
-        divergences.append(
-            Divergence(
-                case,
-                name,
-                blamed,
-                float(interval.mid[blamed.index]),
-                float(interval.rad[blamed.index]),
-                float(z[blamed.index]) if of_a_neuron else None,
-                certifier.certify(blamed.name, blamed.index, blamed.result, interval),
-            )
-        )
-    doubts = {name: one.doubt for name, one in certificates.items()}
-    return [row(one, doubts.get(one.name, "")) for one in judged], divergences
+        divergences.append(Divergence(case, name, blamed, float(z[blamed.index]) if of_a_neuron else None))
+    return [row(one, judged.doubts.get(one.name, "")) for one in judged.verdicts], divergences

@@ -62,11 +62,11 @@ class Finding:
     def sentence(self) -> str:
         """Say it in one sentence."""
         d = self.smallest
-        off = abs(d.blamed.result - d.mid)
+        off = abs(d.blamed.result - d.blamed.mid)
         size = f"{off:.2g} off" if math.isfinite(off) else f"gives {d.blamed.result}"
         return (
             f"{self.implementation}, {self.precision}: {self.equation} is wrong through {self.function} "
-            f"(layer {d.blamed.layer}): {size} where {d.rad:.2g} is allowed; {self.where}"
+            f"(layer {d.blamed.layer}): {size} where {d.blamed.rad:.2g} is allowed; {self.where}"
         )
 
 

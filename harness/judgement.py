@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from ..adapters.implementation import UnsupportedError
 from ..reference.enclosure import enclose
-from ..reference.exact import Certificate, Certifier
+from ..reference.exact import Certifier
 from ..reference.network import Case, Gradients
 from .campaign import Settings, draw_cases
-from .verdict import EquationVerdict, Verdict, blame, certified, judge_answer
+from .verdict import Broken, EquationVerdict, Verdict, judge_answer
 
 
 class DivergenceError(AssertionError):
@@ -24,8 +24,7 @@ class Judgement:
     case: Case
     verdicts: Sequence[EquationVerdict]
     #: What broke, where several things diverge because one did.
-    blamed: Sequence[EquationVerdict]
-    certificates: Sequence[Certificate]
+    blamed: Sequence[Broken]
 
     @property
     def verdict(self) -> Verdict:
@@ -40,29 +39,31 @@ class Judgement:
         lines = [
             f"case {case.id}: {case.architecture.inputs} inputs -> {layers}, {case.architecture.cost.name} "
             f"({case.architecture.reduction}), batch {case.batch}, {case.precision}, {case.regime or 'given'} values",
-            f"{'equation':10}{'layer':>5}  {'array':8}{'verdict':14}{'margin':>10}  worst component",
+            f"{'equation':10}{'layer':>5}  {'array':8}{'verdict':14}{'chain':>10}{'link':>10}",
         ]
         for one in self.verdicts:
             lines.append(
-                f"{one.equation:10}{one.layer:5}  {one.name:8}{one.verdict:14}{one.margin:10.3g}  "
-                f"{list(one.index)} = {one.result!r}"
+                f"{one.equation:10}{one.layer:5}  {one.name:8}{one.verdict:14}{one.margin:10.3g}"
+                f"{one.link_margin:10.3g}"
             )
-        for one, certificate in zip(self.blamed, self.certificates, strict=True):
+        for one in self.blamed:
+            source = ", from the answer's own numbers," if one.own else ""
             lines.append(
                 f"What broke: {one.equation}, layer {one.layer}: {one.name}{list(one.index)} is {one.result!r}, "
-                f"exactly it is {certificate.exact} ({one.margin:.3g} radii off)"
+                f"exactly{source} it is {one.certificate.exact} ({one.margin:.3g} radii off)"
             )
         return "\n".join(lines)
 
 
-def judge(case: Case, gradients: Gradients) -> Judgement:
-    """Judge an answer to a case. Raises MalformedError where an array is missing or has a wrong shape or dtype."""
+def judge(case: Case, gradients: Gradients, chain: bool = True) -> Judgement:
+    """Judge an answer to a case. Raises MalformedError where an array is missing or has a wrong shape or dtype.
+
+    Without ``chain`` only the links are judged, each from the answer's own z, a and δ: that costs a few gradients,
+    where the enclosure of the whole chain may cost thousands, and tells as much at any width and depth.
+    """
     answer = Gradients.from_tensors(gradients.tensors(), case)
-    enclosure, certifier = enclose(case), Certifier(case)
-    verdicts, _ = certified(judge_answer(case, answer, enclosure), enclosure, certifier)
-    blamed = blame(case, answer, verdicts, enclosure)
-    exact = [certifier.certify(one.name, one.index, one.result, enclosure[one.name]) for one in blamed]
-    return Judgement(case, verdicts, blamed, exact)
+    judged = judge_answer(case, answer, enclose(case) if chain else {}, Certifier(case))
+    return Judgement(case, judged.verdicts, judged.blamed)
 
 
 def check(

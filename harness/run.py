@@ -40,10 +40,11 @@ class RunFolderError(Exception):
 
 @dataclass
 class Margins:
-    """The worst margins of what agrees: away from kinks, and where a margin of 1 may be a choice of side."""
+    """The worst margins of what agrees: away from kinks, where a margin of 1 may be a choice of side, and by links."""
 
     smooth: float = 0.0
     kinked: float = 0.0
+    link: float = 0.0
 
 
 class Run:
@@ -95,6 +96,7 @@ class Run:
                     worst.kinked = max(worst.kinked, row.margin)
                 else:
                     worst.smooth = max(worst.smooth, row.margin)
+                    worst.link = max(worst.link, row.link_margin)
         for verdict, message in {
             (row.verdict, row.message.partition("\n")[0]) for row in judged.rows if row.message
         }:
@@ -138,6 +140,7 @@ class Run:
                     **{str(verdict): counted[verdict] for verdict in Verdict},
                     "worst_margin": worst.smooth,
                     "worst_margin_at_kinks": worst.kinked,
+                    "worst_margin_of_a_link": worst.link,
                 }
             )
         return {
@@ -205,9 +208,10 @@ class Run:
             "array": d.blamed.name,
             "index": list(d.blamed.index),
             "result": repr(d.blamed.result),
-            "exact": d.certificate.exact,
-            "mid": repr(d.mid),
-            "rad": repr(d.rad),
+            "exact": d.blamed.certificate.exact,
+            "own": d.blamed.own,
+            "mid": repr(d.blamed.mid),
+            "rad": repr(d.blamed.rad),
             "z": d.z,
             "regime": d.case.regime,
             "batch": d.case.batch,

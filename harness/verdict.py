@@ -1,8 +1,13 @@
-"""Verdicts: what an implementation's answer to a case is worth, equation by equation and layer by layer."""
+"""Verdicts: what an implementation's answer to a case is worth, equation by equation and layer by layer.
+
+Every array is held against two bounds: the *chain*, which encloses what the whole computation may give, and the
+*link*, which encloses what its own equation may give from the implementation's own numbers. It diverges where it
+leaves either. What the chain can no longer tell, in a deep network or a wide one, the link still does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -11,6 +16,7 @@ import numpy as np
 from ..reference.enclosure import Interval, links
 from ..reference.exact import Certificate, Certifier
 from ..reference.network import Array, Case, Gradients
+from ..reference.rounding.model import model
 
 
 class Verdict(StrEnum):
@@ -26,7 +32,7 @@ class Verdict(StrEnum):
 #: What is judged, in the order in which a computation goes through it.
 EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
 
-#: An enclosure whose radius is more than this share of the array's natural size says nothing: an answer of
+#: An interval whose radius is more than this share of the array's natural size says nothing: an answer of
 #: zeros, or of the opposite sign, might pass.
 WIDEST = 0.5
 
@@ -35,8 +41,9 @@ WIDEST = 0.5
 class EquationVerdict:
     """One equation at one layer: the verdict, and the component that is farthest out.
 
-    ``margin`` is abs(result - mid) / rad there: 1 is the edge of the enclosure. ``wide`` of ``components`` have
-    an enclosure that is too wide to mean anything. ``kinked``: a margin near 1 may be a choice of side at a kink.
+    ``margin`` is abs(result - mid) / rad in the chain, and ``link_margin`` in the link, each at its own worst
+    component: 1 is the edge. Both are 0 where there is no such bound. ``wide`` of ``components`` have no interval
+    that is narrow enough to mean anything. ``kinked``: a margin near 1 may be a choice of side at a kink.
     """
 
     equation: str
@@ -44,11 +51,42 @@ class EquationVerdict:
     name: str
     verdict: Verdict
     margin: float
-    index: tuple[int, ...]
-    result: float
+    link_margin: float
     components: int
     wide: int
     kinked: bool
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One component outside its interval, of a chain or, if it is ``own``, of a link; certified.
+
+    A link's interval, and the exact value in its certificate, are computed from the implementation's own numbers.
+    """
+
+    equation: str
+    layer: int
+    name: str
+    index: tuple[int, ...]
+    result: float
+    mid: float
+    rad: float
+    margin: float
+    own: bool
+    #: Whether it is its own link that broke, and not one before it.
+    fault: bool
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An answer's verdicts in the order of ``EQUATIONS``; what broke; and divergences that were not certified."""
+
+    verdicts: Sequence[EquationVerdict]
+    #: Each at the component that shows it best. Where links broke it is those; what follows from them is not.
+    blamed: Sequence[Broken]
+    #: By array: why arbitrary precision does not bear a divergence out, for a person.
+    doubts: Mapping[str, str]
 
 
 def equation_of(name: str, depth: int) -> tuple[str, int]:
@@ -70,106 +108,132 @@ def margins(result: Array, interval: Interval) -> Array:
     return np.where(np.isfinite(interval.rad), margin, 0.0)  # nothing is known: nobody is accused
 
 
-def _judge_array(name: str, result: Array, interval: Interval, depth: int) -> EquationVerdict:
-    margin = margins(result, interval)
-    flat = int(np.argmax(margin)) if margin.size else 0
-    index = tuple(int(i) for i in np.unravel_index(flat, margin.shape)) if margin.size else ()
-    worst = float(margin[index]) if margin.size else 0.0
-    # Where the true array is zero by nature, only underflow may have made a radius.
-    bound = WIDEST * interval.size if interval.size > 0 else float(np.finfo(result.dtype).tiny) ** 0.5
-    wide = int(np.count_nonzero(~(np.isfinite(interval.rad) & (interval.rad <= bound))))
-    verdict = Verdict.DIVERGES if worst > 1 else Verdict.INCONCLUSIVE if wide else Verdict.AGREES
-    equation, layer = equation_of(name, depth)
-    value = float(result[index]) if margin.size else 0.0
-    return EquationVerdict(
-        equation, layer, name, verdict, worst, index, value, margin.size, wide, interval.kinked
+def error_equation(case: Case, layer: int) -> str:
+    """Name the equation of δ^l."""
+    return "BP1" if layer == case.architecture.depth else "BP2"
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An array, its bounds, and its margins in them."""
+
+    name: str
+    result: Array
+    chain: Interval | None
+    link: Interval | None
+
+    def margins(self, own: bool) -> Array:
+        interval = self.link if own else self.chain
+        return np.zeros(self.result.shape) if interval is None else margins(self.result, interval)
+
+    def suspects(self) -> Iterator[tuple[tuple[int, ...], bool, bool]]:
+        """Give the components to hold against the truth: index, whether in the link, and whether at fault.
+
+        Of what left its chain, the component that is farthest out of its link shows best what broke, and its exact
+        value is the case's own.
+        """
+        chain, link = self.margins(own=False), self.margins(own=True)
+        both = np.where(chain > 1, link, 0.0)
+        for margin, own, fault in ((both, False, True), (link, True, True), (chain, False, False)):
+            if np.any(margin > 1):
+                yield tuple(int(i) for i in np.unravel_index(int(np.argmax(margin)), margin.shape)), own, fault
+
+    def narrow(self, least: float) -> Array:
+        """Tell which components have an interval that means something; ``least`` is what underflow may leave."""
+        found = np.zeros(self.result.shape, bool)
+        for interval in (self.chain, self.link):
+            if interval is not None:
+                # Where the true array is zero by nature, only underflow may have made a radius.
+                bound = WIDEST * interval.size if interval.size > 0 else least
+                found |= np.isfinite(interval.rad) & (interval.rad <= bound)
+        return found
+
+
+def judge_answer(
+    case: Case, answer: Gradients, enclosure: Mapping[str, Interval], certifier: Certifier
+) -> Judged:
+    """Judge everything that an answer holds against the case's enclosure and against its own links.
+
+    ``certifier`` is the case's own; every divergence is held against arbitrary precision, and nobody is accused on
+    a bound that the exact value does not bear out: such a verdict is inconclusive. An empty enclosure leaves it to
+    the links.
+    """
+    own = links(case, answer, enclosure or None)
+    held = [
+        _Held(name, array, enclosure.get(name), own.get(name)) for name, array in answer.tensors().items()
+    ]
+    certify = (certifier, Certifier(case, answer, enclosure or None))
+    verdicts, broken, doubts = list[EquationVerdict](), list[Broken](), dict[str, str]()
+    for one in sorted(held, key=lambda one: _order(*equation_of(one.name, case.architecture.depth), one.name)):
+        verdict, found, doubt = _judge_array(case, answer, one, certify)
+        verdicts.append(verdict)
+        if found:
+            broken.append(found)
+        if doubt:
+            doubts[one.name] = doubt
+    return Judged(verdicts, _blamed(case, answer, broken), doubts)
+
+
+def _judge_array(
+    case: Case, answer: Gradients, held: _Held, certify: tuple[Certifier, Certifier]
+) -> tuple[EquationVerdict, Broken | None, str]:
+    equation, layer = equation_of(held.name, case.architecture.depth)
+    broken, doubt = None, ""
+    for index, own, fault in held.suspects():
+        interval = held.link if own else held.chain
+        assert interval is not None
+        result = float(held.result[index])
+        certificate = certify[own].certify(held.name, index, result, interval)
+        doubt = doubt or certificate.doubt
+        if certificate.holds:
+            # Without δ, one example's ∂C/∂b is δ.
+            is_error = own and held.name.startswith("db") and answer.delta is None
+            at_fault = error_equation(case, layer) if is_error else equation
+            margin = float(held.margins(own)[index])
+            mid, rad = float(interval.mid[index]), float(interval.rad[index])
+            broken = Broken(
+                at_fault, layer, held.name, index, result, mid, rad, margin, own, fault, certificate
+            )
+            doubt = ""
+            break
+    wide = int(np.count_nonzero(~held.narrow(model(case.precision).eta ** 0.5)))
+    silent = wide or doubt
+    verdict = Verdict.DIVERGES if broken else Verdict.INCONCLUSIVE if silent else Verdict.AGREES
+    kinked = any(one.kinked for one in (held.chain, held.link) if one is not None)
+    chain, link = (float(held.margins(own).max(initial=0.0)) for own in (False, True))
+    judged = EquationVerdict(
+        equation, layer, held.name, verdict, chain, link, held.result.size, wide, kinked
     )
+    return judged, broken, doubt
 
 
-def judge_answer(case: Case, answer: Gradients, enclosure: Mapping[str, Interval]) -> list[EquationVerdict]:
-    """Judge everything that an answer holds against the case's enclosure, in the order of ``EQUATIONS``."""
-    depth = case.architecture.depth
-    judged = [_judge_array(name, array, enclosure[name], depth) for name, array in answer.tensors().items()]
-    return sorted(judged, key=_order)
-
-
-def _order(judged: EquationVerdict) -> tuple[int, int]:
+def _order(equation: str, layer: int, name: str) -> tuple[int, int]:
     """Forward runs up through the layers, and everything after the cost runs down."""
-    up = judged.equation == "forward"
-    step = 2 * judged.layer + (judged.name[0] == "a") if up else -judged.layer
-    return EQUATIONS.index(judged.equation), step
+    up = equation == "forward"
+    step = 2 * layer + (name[0] == "a") if up else -layer
+    return EQUATIONS.index(equation), step
 
 
-def certified(
-    judged: Sequence[EquationVerdict], enclosure: Mapping[str, Interval], certifier: Certifier
-) -> tuple[list[EquationVerdict], dict[str, Certificate]]:
-    """Hold every divergence against arbitrary precision; gives the verdicts, and the certificates by array.
+def _blamed(case: Case, answer: Gradients, broken: Sequence[Broken]) -> list[Broken]:
+    """Choose, of all that left its interval, what is at fault.
 
-    Nobody is accused on a bound that the exact value does not bear out: such a verdict is inconclusive.
+    Every broken link is a fault by itself, and what follows from it is not. Where no link is known to have
+    broken, it is the first that left its enclosure; where δ was not given and both of its layer's gradients are
+    off, that is what they share, δ's own equation.
     """
-    certificates = {
-        one.name: certifier.certify(one.name, one.index, one.result, enclosure[one.name])
-        for one in judged
-        if one.verdict is Verdict.DIVERGES
-    }
-    doubtful = {name for name, certificate in certificates.items() if not certificate.holds}
-    return [
-        replace(one, verdict=Verdict.INCONCLUSIVE) if one.name in doubtful else one for one in judged
-    ], certificates
-
-
-def blame(
-    case: Case, answer: Gradients, judged: Sequence[EquationVerdict], enclosure: Mapping[str, Interval]
-) -> list[EquationVerdict]:
-    """Give what broke, of what diverges, each at the component that shows it best; empty where nothing does.
-
-    Where the answer carries its own z, a and δ, each link of the chain is held against those, so that every
-    fault is found by itself and what follows from it is not. Otherwise it is the first that left its enclosure;
-    where δ was not given and both of its layer's gradients are off, that is what they share, δ's own equation.
-    """
-    divergent = [one for one in judged if one.verdict is Verdict.DIVERGES]
-    if not divergent:
-        return []
-    broken = _broken_links(case, answer)
-    found = [_at(one, broken[one.name], answer, enclosure) for one in divergent if one.name in broken]
-    certain = [one for one in found if one is not None]
-    if certain:
-        return certain
-    first = min(divergent, key=_backwards)
-    both = {f"db{first.layer}", f"dW{first.layer}"} <= {one.name for one in divergent}
+    faults = [one for one in broken if one.fault]
+    if faults or not broken:
+        return faults
+    first = min(broken, key=_backwards)
+    both = {f"db{first.layer}", f"dW{first.layer}"} <= {one.name for one in broken}
     if answer.delta is None and both and first.name != "cost":
-        first = replace(first, equation="BP1" if first.layer == case.architecture.depth else "BP2")
+        first = replace(first, equation=error_equation(case, first.layer))
     return [first]
 
 
-def _backwards(judged: EquationVerdict) -> tuple[int, int, int]:
+def _backwards(broken: Broken) -> tuple[int, int, int]:
     """The order of a computation in which a layer's gradients come right after its δ."""
-    forward = EQUATIONS.index(judged.equation) < EQUATIONS.index("BP1")
-    return (0, *_order(judged)) if forward else (1, -judged.layer, EQUATIONS.index(judged.equation))
-
-
-def _at(
-    judged: EquationVerdict, link: Array, answer: Gradients, enclosure: Mapping[str, Interval]
-) -> EquationVerdict | None:
-    """Move a divergence to the component that is farthest out of its link, of those that left their enclosure.
-
-    None where no component has left both: then what is wrong in this array came from elsewhere.
-    """
-    result = answer.tensors()[judged.name]
-    margin = margins(result, enclosure[judged.name])
-    off = np.where(margin > 1, link, 0.0)
-    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(off)), off.shape))
-    if off[index] <= 1:
-        return None
-    return replace(judged, index=index, margin=float(margin[index]), result=float(result[index]))
-
-
-def _broken_links(case: Case, answer: Gradients) -> dict[str, Array]:
-    """Give the arrays that left their link, each with its margins there."""
-    tensors = answer.tensors()
-    found = {
-        name: margins(tensors[name], interval)
-        for name, interval in links(case, answer).items()
-        if name in tensors
-    }
-    return {name: margin for name, margin in found.items() if margin.size and margin.max() > 1}
+    order = EQUATIONS.index(broken.equation)
+    if order < EQUATIONS.index("BP1"):
+        return (0, *_order(broken.equation, broken.layer, broken.name))
+    return 1, -broken.layer, order

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from gradparity.adapters.reference import Reference
 from gradparity.harness.judgement import Judgement, judge
-from gradparity.harness.verdict import EQUATIONS, EquationVerdict
+from gradparity.harness.verdict import EQUATIONS, Broken
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.known import KNOWN, Known, blamed_functions, is_known
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
@@ -37,7 +37,7 @@ def judged(worker: Worker, case: Case) -> Judgement | None:
     return judge(case, answer.gradients)
 
 
-def unknown(implementation: str, judgement: Judgement) -> Iterator[EquationVerdict]:
+def unknown(implementation: str, judgement: Judgement) -> Iterator[Broken]:
     """Give what broke, of which known.py says nothing."""
     for one in judgement.blamed:
         functions = blamed_functions(judgement.case.architecture, one.equation, one.layer, one.name)

@@ -5,7 +5,9 @@ Backpropagation itself (backprop.py), run on arrays that carry their rounding er
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -105,11 +107,11 @@ def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
             error = _root(error**2 @ W[l] ** 2)
     # Where squares overflow, or the cost's gradient is infinite, what is finite of the array itself has to do.
     tensors = answer.tensors()
-    return {name: size if np.isfinite(size) else _largest(tensors[name]) for name, size in sizes.items()}
+    return {name: size if np.isfinite(size) else _largest(tensors[name].mid) for name, size in sizes.items()}
 
 
-def _largest(ball: Ball) -> float:
-    mid = np.abs(ball.mid).astype(np.float64)
+def _largest(array: Array) -> float:
+    mid = np.abs(array).astype(np.float64)
     return float(np.max(mid[np.isfinite(mid)], initial=0.0))
 
 
@@ -117,38 +119,114 @@ def _root(squares: Array) -> Array:
     return np.asarray(np.sqrt(squares))
 
 
-def links(case: Case, own: Gradients) -> dict[str, Interval]:
+def links(
+    case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None = None
+) -> dict[str, Interval]:
     """Enclose every link of the chain, computed from the implementation's *own* numbers.
 
-    z^l from its a^{l-1}, a^l from its z^l, δ^l from its δ^{l+1} and z^l, and the gradients from its δ^l and
-    a^{l-1}. The first link that a result leaves is where it went wrong. Empty unless the answer has z, a, δ.
+    z^l from its a^{l-1}, a^l from its z^l, δ^l from its δ^{l+1} and z^l, and the gradients from its δ^l and a^{l-1}.
+    A link needs what it is computed from: z and a, or the case's ``enclosure`` in their place, and δ, which for one
+    example is ∂C/∂b. What cannot be had is left out.
     """
-    if own.z is None or own.a is None or own.delta is None:
-        return {}
-    arithmetic, network = model(case.precision), case.architecture
+    arithmetic = model(case.precision)
 
     def given(array: Array) -> Ball:
         return Ball.exact(arithmetic, array)
 
-    m = case.batch if network.reduction == "mean" else 1
-    cost, sigma = cost_function(network.cost), [activation(layer) for layer in network.layers]
-    a = [given(case.x), *(given(array) for array in own.a)]
-    z, delta = [given(array) for array in own.z], [given(array) for array in own.delta]
-    W, b = (tuple(given(p) for p in family) for family in (case.parameters.weights, case.parameters.biases))
-    last, found = network.depth - 1, {}
+    def returned(array: Array) -> Ball:
+        # A compiler may have gone on with more digits than it returned.
+        excess = getattr(arithmetic, "excess", 0.0) * np.abs(array).astype(np.float64)
+        return Ball(arithmetic, array.astype(arithmetic.midpoint), excess)
+
+    def enclosed(interval: Interval) -> Ball:
+        return Ball(arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
+
+    chain, found = Chain(case, own, given, returned, enclosed, enclosure), {}
     with np.errstate(all="ignore"):
-        for l in range(network.depth):
-            found[f"z{l + 1}"] = a[l] @ W[l].T + b[l]
-            found[f"a{l + 1}"] = sigma[l].value(z[l])
-        found["cost"] = reduced(cost.value(a[-1], given(case.y)), m)
-        for l in reversed(range(network.depth)):
-            if l == last:
-                found[f"delta{l + 1}"] = bp1(cost, sigma[l], z[l], a[-1], given(case.y), m)
-            else:
-                found[f"delta{l + 1}"] = bp2(delta[l + 1], W[l + 1], sigma[l], z[l])
-        for l in range(network.depth):
-            found[f"db{l + 1}"] = bp3(delta[l])
-            found[f"dW{l + 1}"] = bp4(delta[l], a[l])
-    return {
-        name: Interval(ball.mid, ball.rad * INFLATION, np.inf, ball.kinked) for name, ball in found.items()
-    }
+        for name in own.tensors():
+            ball = chain.link(name)
+            if ball is not None:
+                size = max(_largest(ball.mid), _upstream(case, own, name))
+                found[name] = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+    return found
+
+
+def _upstream(case: Case, own: Gradients, name: str) -> float:
+    """Give the size that a δ would have if no neuron were dead or saturated: σ′ replaced by 1."""
+    if not name.startswith("delta") or own.delta is None:
+        return 0.0
+    l, network = int(name[5:]), case.architecture
+    if l < network.depth:
+        return _largest(own.delta[l].astype(np.float64) @ case.parameters.weights[l].astype(np.float64))
+    if own.a is None:
+        return 0.0
+    gradient = cost_function(network.cost).gradient(own.a[-1].astype(np.float64), case.y.astype(np.float64))
+    return _largest(reduced(gradient, case.batch if network.reduction == "mean" else 1))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """An implementation's answer as a chain of links, in any kind of number.
+
+    ``given`` makes such a number of what everybody is given, ``returned`` of what the implementation answered,
+    and ``enclosed`` of the interval that stands in for what it did not.
+    """
+
+    case: Case
+    own: Gradients
+    given: Callable[[Array], Any]
+    returned: Callable[[Array], Any]
+    enclosed: Callable[[Interval], Any]
+    enclosure: Mapping[str, Interval] | None = None
+
+    def link(self, name: str) -> Any | None:
+        """Compute one array of the answer from those before it; None where one of them cannot be had."""
+        network, parameters = self.case.architecture, self.case.parameters
+        if name == "cost":
+            a = self._array("a", network.depth)
+            cost = cost_function(network.cost)
+            return None if a is None else reduced(cost.value(a, self.given(self.case.y)), self._divisor)
+        kind, l = name.rstrip("0123456789"), int(name.lstrip("abdeltzW"))
+        before = self._array("a", l - 1)
+        if kind == "z":
+            W, b = (self.given(family[l - 1]) for family in (parameters.weights, parameters.biases))
+            return None if before is None else before @ W.T + b
+        if kind == "a":
+            z = self._array("z", l)
+            return None if z is None else activation(network.layers[l - 1]).value(z)
+        if kind == "delta" or (kind == "db" and self.own.delta is None):
+            # Without δ, one example's ∂C/∂b is δ, and proves nothing of itself.
+            error = self._error(l) if kind == "delta" or self.case.batch == 1 else None
+            return error if error is None or kind == "delta" else bp3(error)
+        delta = self._array("delta", l)
+        if kind == "db":
+            return None if delta is None else bp3(delta)
+        return None if delta is None or before is None else bp4(delta, before)
+
+    def _error(self, l: int) -> Any | None:
+        network, z = self.case.architecture, self._array("z", l)
+        sigma = activation(network.layers[l - 1])
+        if l == network.depth:
+            a, cost = self._array("a", l), cost_function(network.cost)
+            if z is None or a is None:
+                return None
+            return bp1(cost, sigma, z, a, self.given(self.case.y), self._divisor)
+        delta = self._array("delta", l + 1)
+        if z is None or delta is None:
+            return None
+        return bp2(delta, self.given(self.case.parameters.weights[l]), sigma, z)
+
+    def _array(self, kind: str, l: int) -> Any | None:
+        """Give z^l, a^l or δ^l: the implementation's own, or what stands in for it."""
+        if (kind, l) == ("a", 0):
+            return self.given(self.case.x)
+        family = getattr(self.own, kind)
+        if family is not None:
+            return self.returned(family[l - 1])
+        if kind == "delta":
+            return self.returned(self.own.db[l - 1][None, :]) if self.case.batch == 1 else None
+        return None if self.enclosure is None else self.enclosed(self.enclosure[f"{kind}{l}"])
+
+    @property
+    def _divisor(self) -> int:
+        return self.case.batch if self.case.architecture.reduction == "mean" else 1

@@ -7,7 +7,7 @@ input lies on a kink, an arb holds every value of the subdifferential.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,8 @@ import flint
 import numpy as np
 
 from .backprop import backprop
-from .enclosure import Interval
-from .network import Array, Case, Parameters
+from .enclosure import Chain, Interval
+from .network import Array, Case, Gradients, Parameters
 
 #: Bits to begin with, and beyond which an undecided component stays undecided.
 BITS, MOST_BITS = 192, 12288
@@ -92,29 +92,41 @@ class Certificate:
 
 
 class Certifier:
-    """Decides who is right about one case; the arbitrary-precision run is made once and shared."""
+    """Decides who is right about one case; each arbitrary-precision run is made once and shared.
 
-    def __init__(self, case: Case) -> None:
-        self._case = case
-        self._bits = BITS
-        self._known: dict[str, Array] | None = None
+    Given an implementation's ``own`` answer, it is the links of that answer that are computed exactly, each from
+    the numbers that the implementation itself had there.
+    """
+
+    def __init__(
+        self, case: Case, own: Gradients | None = None, enclosure: Mapping[str, Interval] | None = None
+    ) -> None:
+        self._case, self._own, self._enclosure = case, own, enclosure
+        self._known: dict[tuple[str, int], Array] = {}
+
+    def _exactly(self, name: str, bits: int) -> Array:
+        if (name, bits) not in self._known:
+            if self._own is None:
+                arrays = exact_gradients(self._case, bits)
+                self._known |= {(other, bits): array for other, array in arrays.items()}
+            else:
+                self._known[name, bits] = _exact_link(self._case, self._own, self._enclosure, name, bits)
+        return self._known[name, bits]
 
     def certify(self, name: str, index: tuple[int, ...], result: float, enclosure: Interval) -> Certificate:
         """Hold a result, and the enclosure it left, against the exact component."""
-        radius = float(enclosure.rad[index])
+        radius, bits, before = float(enclosure.rad[index]), BITS, np.inf
         mid = np.asarray(enclosure.mid)[index]
-        before = np.inf
         while True:
-            if self._known is None:
-                self._known = exact_gradients(self._case, self._bits)
-            value = self._known[name][index]
+            value = self._exactly(name, bits)[index]
             spread = float(value.rad()) if value.is_finite() else np.inf
-            # More bits make it as small as one likes, but at a kink, where it holds the subdifferential.
-            stays = enclosure.kinked and np.isfinite(spread) and spread > before / 2
-            if spread <= radius * 2.0**-20 or stays or self._bits >= MOST_BITS:
+            # More bits make it as small as one likes, but where it holds a range: a kink's subdifferential, or the
+            # interval that stands for a number which the implementation kept to itself.
+            stays = (enclosure.kinked or self._own is not None) and np.isfinite(spread) and spread > before / 2
+            if spread <= radius * 2.0**-20 or stays or bits >= MOST_BITS:
                 break
-            before, self._bits, self._known = spread, self._bits * 4, None
-        with _bits(self._bits):
+            before, bits = spread, bits * 4
+        with _bits(bits):
             # Long double to arb without loss: the double nearest to it, and what that leaves.
             head = float(mid)
             centre = flint.arb(head) + flint.arb(float(mid - head))
@@ -123,3 +135,15 @@ class Certifier:
             wrong = bool(abs(value - centre) > flint.arb(radius))
             outside = not np.isfinite(result) or bool(abs(flint.arb(result) - centre) > flint.arb(radius))
             return Certificate(value.str(30), inside and outside, not wrong)
+
+
+def _exact_link(
+    case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None, name: str, bits: int
+) -> Array:
+    def enclosed(interval: Interval) -> ExactArray:
+        mids, rads = np.ravel(interval.mid), np.ravel(interval.rad)
+        values = [flint.arb(float(mid), float(rad) + abs(float(mid)) * 2.0**-53) for mid, rad in zip(mids, rads, strict=True)]
+        return _array(values, interval.mid.shape)
+
+    with _bits(bits):
+        return np.asarray(Chain(case, own, _exact, _exact, enclosed, enclosure).link(name), dtype=object)

@@ -6,7 +6,7 @@ import pytest
 from gradparity import Architecture, Case, Cost, Layer
 from gradparity.harness.campaign import Divergence
 from gradparity.harness.findings import Collector
-from gradparity.harness.verdict import EquationVerdict, Verdict
+from gradparity.harness.verdict import Broken
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.exact import Certificate
 
@@ -21,10 +21,11 @@ def divergence(
 ) -> Divergence:
     network = Architecture(2, (Layer(width, activation), Layer(width, activation)), Cost(cost))
     drawn: Case = case(network, 2, BY_NAME["ordinary"], width, "float64")
-    blamed = EquationVerdict(
-        equation, int(name[-1]), name, Verdict.DIVERGES, float(width), (0, 0), 2.0, 4, 0, kinked=False
+    certificate = Certificate("1.0", holds=True, sound=True)
+    blamed = Broken(
+        equation, int(name[-1]), name, (0, 0), 2.0, 1.0, 0.1, float(width), own=False, fault=True, certificate=certificate
     )
-    return Divergence(drawn, "mine:f", blamed, 1.0, 0.1, z, Certificate("1.0", holds=True, sound=True))
+    return Divergence(drawn, "mine:f", blamed, z)
 
 
 def findings(*divergences: Divergence) -> list[tuple[str, str, int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gradparity import Case, Gradients
 from gradparity.harness.campaign import Settings, draw_cases
-from gradparity.harness.verdict import EquationVerdict, Verdict, blame, certified, judge_answer
+from gradparity.harness.verdict import Broken, Verdict, judge_answer
 from gradparity.reference.enclosure import Interval, enclose
 from gradparity.reference.exact import Certifier
 
@@ -23,7 +23,7 @@ class Outcome:
     cases: int = 0
     #: The last of them, and what broke there.
     case: Case | None = None
-    blamed: Sequence[EquationVerdict] = ()
+    blamed: Sequence[Broken] = ()
     #: Divergences that arbitrary precision did not bear out: each would be a defect of gradparity.
     doubts: list[str] = field(default_factory=list)
 
@@ -57,8 +57,8 @@ def _judge(
     except ValueError:  # of NumPy where shapes do not fit, of gradparity where an answer's are wrong
         outcome.verdict = Verdict.FAILED
         return
-    judged, certificates = certified(judge_answer(case, answer, enclosure), enclosure, certifier)
-    outcome.doubts += [f"{case.id} {name} {one.doubt}" for name, one in certificates.items() if one.doubt]
-    outcome.blamed = blame(case, answer, judged, enclosure)
+    judged = judge_answer(case, answer, enclosure, certifier)
+    outcome.doubts += [f"{case.id} {name} {doubt}" for name, doubt in judged.doubts.items()]
+    outcome.blamed = judged.blamed
     if outcome.blamed:
         outcome.verdict = Verdict.DIVERGES
