@@ -23,7 +23,7 @@ VERSION = "1"
 #: No header of ours comes near this; a longer one is not a document but bytes read as a length.
 LONGEST_HEADER = 16 * 2**20
 
-_PRECISION_OF = {"F64": "float64", "F32": "float32"}
+_PRECISION_OF = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from ..reference.network import Architecture, Array, Case, Gradients
+from .implementation import UnsupportedError
 
 Tensor = Any
 Tensors = Sequence[Tensor]
@@ -176,7 +177,10 @@ class Jax:
         shifts = [np.zeros((case.batch, layer.width), case.dtype) for layer in case.architecture.layers]
         answer = self._answer(case.architecture)
         variables = (case.parameters.weights, case.parameters.biases, shifts)
-        (cost, (z, a)), (dW, db, delta) = answer(variables, case.x, case.y)
+        try:
+            (cost, (z, a)), (dW, db, delta) = answer(variables, case.x, case.y)
+        except NotImplementedError as error:  # no kernel for this precision
+            raise UnsupportedError(f"JAX declines: {error}") from None
         return Gradients(_arrays(dW), _arrays(db), np.asarray(cost), *map(_arrays, (delta, z, a)))
 
     def functions(self) -> Mapping[str, str]:

@@ -1,14 +1,39 @@
-"""The reference itself as an implementation: the four equations on plain NumPy arrays of the case's precision."""
+"""The reference itself as an implementation: the four equations on NumPy arrays of the case's precision."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from .. import __version__
 from ..reference.backprop import backprop
-from ..reference.network import ACTIVATIONS, COSTS, Case, Gradients
+from ..reference.network import ACTIVATIONS, COSTS, Array, Case, Gradients, Parameters
+
+
+class Rounded(np.ndarray[Any, Any]):
+    """An array of bfloat16 or float16, whose every operation is computed in float32 and rounded once, at the end.
+
+    So a matrix product or a sum is one operation, as it is in the frameworks; NumPy's own would round every term.
+    """
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Compute, and round."""
+        widened = [x.astype(np.float32).view(np.ndarray) if isinstance(x, Rounded) else x for x in inputs]
+        return self._rounded(getattr(ufunc, method)(*widened, **kwargs))
+
+    def __array_function__(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Stay what it is where NumPy's functions, such as ``where``, would give a plain array."""
+        return self._rounded(super().__array_function__(function, *arguments))
+
+    def _rounded(self, result: Any) -> Any:
+        computed = isinstance(result, np.ndarray | np.floating) and result.dtype != bool
+        return np.asarray(result).astype(self.dtype).view(Rounded) if computed else result
+
+
+def _in_its_precision(array: Array) -> Array:
+    return array.view(Rounded) if array.dtype.itemsize < 4 else array
 
 
 class Reference:
@@ -20,8 +45,12 @@ class Reference:
 
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
+        parameters = Parameters(
+            tuple(map(_in_its_precision, case.parameters.weights)),
+            tuple(map(_in_its_precision, case.parameters.biases)),
+        )
         with np.errstate(all="ignore"):
-            answer = backprop(case.architecture, case.parameters, case.x, case.y)
+            answer = backprop(case.architecture, parameters, *map(_in_its_precision, (case.x, case.y)))
         arrays = {name: np.asarray(array, case.dtype) for name, array in answer.tensors().items()}
         return Gradients.from_tensors(arrays, case)
 

@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from ..reference.network import Architecture, Array, Case, Gradients
+from .implementation import UnsupportedError
 
 Tensor = Any
 Tensors = Sequence[Tensor]
@@ -150,8 +151,12 @@ _DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {"eager": _eager, 
 MODES = tuple(_DIFFERENTIATE)
 
 
+#: What TensorFlow says, eagerly and in a function, where an operation has no kernel for a precision.
+_NO_KERNEL = ("Could not find device for node", "No OpKernel was registered")
+
+
 def _arrays(tensors: Tensors) -> list[Array]:
-    return [np.asarray(tensor) for tensor in tensors]
+    return [np.asarray(tensor.numpy()) for tensor in tensors]  # a scalar in bfloat16 is no array by itself
 
 
 class TensorFlow:
@@ -177,8 +182,13 @@ class TensorFlow:
         biases = [tf.constant(b) for b in case.parameters.biases]
         shifts = [tf.zeros((case.batch, layer.width), x.dtype) for layer in case.architecture.layers]
         answer = self._answer(case.architecture, case.precision, case.batch)
-        (cost, z, a), (dW, db, delta) = answer((weights, biases, shifts), x, y)
-        return Gradients(_arrays(dW), _arrays(db), np.asarray(cost), *map(_arrays, (delta, z, a)))
+        try:
+            (cost, z, a), (dW, db, delta) = answer((weights, biases, shifts), x, y)
+        except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
+            if not any(reason in error.message for reason in _NO_KERNEL):
+                raise
+            raise UnsupportedError(f"TensorFlow declines: {error.message.splitlines()[0]}") from None
+        return Gradients(_arrays(dW), _arrays(db), *_arrays([cost]), *map(_arrays, (delta, z, a)))
 
     def functions(self) -> Mapping[str, str]:
         """Say which of TensorFlow's functions is judged."""

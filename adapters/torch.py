@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..reference.network import Architecture, Array, Case, Gradients
+from ..reference.network import DTYPES, Architecture, Array, Case, Gradients
 from .implementation import UnsupportedError
 
 #: σ by name: which function is judged, and that function of z (m, n_l), and of alpha where there is one.
@@ -145,17 +145,36 @@ _DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {"eager": _eager}
 MODES = tuple(_DIFFERENTIATE)
 
 
+#: NumPy's bfloat16 is an extension that PyTorch does not know, and the other way round: its bits pass as integers.
+_BITS = np.dtype(np.int16), torch.int16
+
+
+def _tensor(array: Array) -> Tensor:
+    if array.dtype == DTYPES["bfloat16"]:
+        return torch.tensor(array.view(_BITS[0])).view(torch.bfloat16)
+    return torch.tensor(array)
+
+
+def _array(tensor: Tensor) -> Array:
+    detached = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        bits: Array = detached.view(_BITS[1]).numpy()
+        return bits.view(DTYPES["bfloat16"])
+    plain: Array = detached.numpy()
+    return plain
+
+
 def _targets(case: Case) -> Tensor:
     """Give y (m, n_L), or the class indices (m,) that nll_loss takes where y is one-hot."""
     if case.architecture.cost.name == "negative_log_likelihood":
         classes = case.y.argmax(axis=1)
         if np.array_equal(case.y, np.eye(case.y.shape[1])[classes]):
             return torch.tensor(classes)
-    return torch.tensor(case.y)
+    return _tensor(case.y)
 
 
 def _arrays(tensors: Tensors) -> list[Array]:
-    return [tensor.detach().numpy() for tensor in tensors]
+    return [_array(tensor) for tensor in tensors]
 
 
 class Torch:
@@ -170,13 +189,16 @@ class Torch:
 
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
-        x, y = torch.tensor(case.x), _targets(case)
-        weights = [torch.tensor(W) for W in case.parameters.weights]
-        biases = [torch.tensor(b) for b in case.parameters.biases]
+        x, y = _tensor(case.x), _targets(case)
+        weights = [_tensor(W) for W in case.parameters.weights]
+        biases = [_tensor(b) for b in case.parameters.biases]
         shifts = [x.new_zeros(case.batch, layer.width) for layer in case.architecture.layers]
         answer = self._differentiate(case.architecture)
-        (cost, z, a), (dW, db, delta) = answer((weights, biases, shifts), x, y)
-        return Gradients(_arrays(dW), _arrays(db), cost.detach().numpy(), *map(_arrays, (delta, z, a)))
+        try:
+            (cost, z, a), (dW, db, delta) = answer((weights, biases, shifts), x, y)
+        except NotImplementedError as error:  # no kernel for this precision
+            raise UnsupportedError(f"PyTorch declines: {error}") from None
+        return Gradients(_arrays(dW), _arrays(db), _array(cost), *map(_arrays, (delta, z, a)))
 
     def functions(self) -> Mapping[str, str]:
         """Say which of PyTorch's functions is judged."""

@@ -182,9 +182,7 @@ def _rows(
 
     if answer.gradients is None:
         verdict = Verdict.UNSUPPORTED if answer.outcome == "unsupported" else Verdict.FAILED
-        nothing = [
-            EquationVerdict(equation, 0, "", verdict, 0.0, 0.0, 0, 0, False) for equation in EQUATIONS
-        ]
+        nothing = [EquationVerdict(equation, 0, "", verdict, 0.0, 0.0, 0, 0, False) for equation in EQUATIONS]
         return [row(one, answer.message) for one in nothing], []
 
     judged = judge_answer(case, answer.gradients, enclosure, certifier)

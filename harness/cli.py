@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-PRECISIONS = ("float64", "float32")
+PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 
 
 class _Precisions(click.ParamType[tuple[str, ...]]):

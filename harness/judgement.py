@@ -46,11 +46,12 @@ class Judgement:
                 f"{one.equation:10}{one.layer:5}  {one.name:8}{one.verdict:14}{one.margin:10.3g}"
                 f"{one.link_margin:10.3g}"
             )
-        for one in self.blamed:
-            source = ", from the answer's own numbers," if one.own else ""
+        for broken in self.blamed:
+            source = ", from the answer's own numbers," if broken.own else ""
+            place = f"{broken.equation}, layer {broken.layer}: {broken.name}{list(broken.index)}"
             lines.append(
-                f"What broke: {one.equation}, layer {one.layer}: {one.name}{list(one.index)} is {one.result!r}, "
-                f"exactly{source} it is {one.certificate.exact} ({one.margin:.3g} radii off)"
+                f"What broke: {place} is {broken.result!r}, exactly{source} it is {broken.certificate.exact} "
+                f"({broken.margin:.3g} radii off)"
             )
         return "\n".join(lines)
 

@@ -7,15 +7,18 @@ leaves either. What the chain can no longer tell, in a deep network or a wide on
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
 from ..reference.enclosure import Interval, links
 from ..reference.exact import Certificate, Certifier
 from ..reference.network import Array, Case, Gradients
+from ..reference.propagation import propagated
 from ..reference.rounding.model import model
 
 
@@ -35,6 +38,9 @@ EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
 #: An interval whose radius is more than this share of the array's natural size says nothing: an answer of
 #: zeros, or of the opposite sign, might pass.
 WIDEST = 0.5
+
+#: A radius of so many eta was made by underflow, which may take all of an array that is that small.
+UNDERFLOW = 2.0**20
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,12 @@ def equation_of(name: str, depth: int) -> tuple[str, int]:
 def margins(result: Array, interval: Interval) -> Array:
     """abs(result - mid) / rad: 0 where they are equal, infinite where only one is not finite."""
     with np.errstate(all="ignore"):
-        off = np.abs(result.astype(interval.mid.dtype) - interval.mid)
-        margin = np.asarray(np.where(off == 0, 0, off / interval.rad), np.float64)
+        off = np.abs(result - interval.mid).astype(np.float64, copy=False)
+        if interval.rad.min(initial=1.0) > 0 and off.max(initial=0.0) < np.inf > interval.rad.max(
+            initial=0.0
+        ):
+            return np.asarray(off / interval.rad)
+        margin = np.where(off == 0, 0, off / interval.rad)
     margin = np.where(np.isfinite(result), margin, np.inf)
     return np.where(np.isfinite(interval.rad), margin, 0.0)  # nothing is known: nobody is accused
 
@@ -115,16 +125,50 @@ def error_equation(case: Case, layer: int) -> str:
 
 @dataclass(frozen=True)
 class _Held:
-    """An array, its bounds, and its margins in them."""
+    """An array, its bounds, and its margins in them.
+
+    ``must`` is NaN or an infinity where that is what its link must give, and 0 elsewhere; None where no number is
+    known to become either.
+    """
 
     name: str
     result: Array
     chain: Interval | None
     link: Interval | None
+    must: Array | None
 
-    def margins(self, own: bool) -> Array:
-        interval = self.link if own else self.chain
-        return np.zeros(self.result.shape) if interval is None else margins(self.result, interval)
+    @cached_property
+    def in_chain(self) -> Array:
+        """The margins in the chain."""
+        return np.zeros(self.result.shape) if self.chain is None else margins(self.result, self.chain)
+
+    @cached_property
+    def in_link(self) -> Array:
+        """The margins in the link; infinite where a NaN became a number, or an infinity one or its opposite."""
+        margin = np.zeros(self.result.shape) if self.link is None else margins(self.result, self.link)
+        if self.must is None:
+            return margin
+        vanished = (self.must != 0) & ~self._kept & ~np.isnan(self.result)
+        return np.where(vanished, np.inf, margin)
+
+    @property
+    def _kept(self) -> Array:
+        """Tell where a NaN or an infinity came out as it must."""
+        if self.must is None:
+            return np.zeros(self.result.shape, bool)
+        infinite = np.isinf(self.must) & (self.must == self.result)
+        return np.asarray(infinite | (np.isnan(self.must) & np.isnan(self.result)))
+
+    def wide(self, least: float) -> int:
+        """Count the components without an interval that means something; ``least`` is a radius made by underflow."""
+        narrow = self._kept
+        for interval in (self.link, self.chain):
+            if interval is not None:
+                bound = min(max(WIDEST * interval.size, least), sys.float_info.max)
+                if interval.rad.max(initial=0.0) <= bound:
+                    return 0
+                narrow = narrow | (interval.rad <= bound)
+        return int(np.count_nonzero(~narrow))
 
     def suspects(self) -> Iterator[tuple[tuple[int, ...], bool, bool]]:
         """Give the components to hold against the truth: index, whether in the link, and whether at fault.
@@ -132,19 +176,24 @@ class _Held:
         Of what left its chain, the component that is farthest out of its link shows best what broke, and its exact
         value is the case's own.
         """
-        chain, link = self.margins(own=False), self.margins(own=True)
+        chain, link = self.in_chain, self.in_link
+        if not (chain.max(initial=0.0) > 1 or link.max(initial=0.0) > 1):
+            return
         both = np.where(chain > 1, link, 0.0)
         for margin, own, fault in ((both, False, True), (link, True, True), (chain, False, False)):
             if np.any(margin > 1):
-                yield tuple(int(i) for i in np.unravel_index(int(np.argmax(margin)), margin.shape)), own, fault
+                yield (
+                    tuple(int(i) for i in np.unravel_index(int(np.argmax(margin)), margin.shape)),
+                    own,
+                    fault,
+                )
 
     def narrow(self, least: float) -> Array:
-        """Tell which components have an interval that means something; ``least`` is what underflow may leave."""
-        found = np.zeros(self.result.shape, bool)
+        """Tell which components have an interval that means something; ``least`` is a radius made by underflow."""
+        found = self._kept
         for interval in (self.chain, self.link):
             if interval is not None:
-                # Where the true array is zero by nature, only underflow may have made a radius.
-                bound = WIDEST * interval.size if interval.size > 0 else least
+                bound = max(WIDEST * interval.size, least)
                 found |= np.isfinite(interval.rad) & (interval.rad <= bound)
         return found
 
@@ -159,12 +208,17 @@ def judge_answer(
     the links.
     """
     own = links(case, answer, enclosure or None)
-    held = [
-        _Held(name, array, enclosure.get(name), own.get(name)) for name, array in answer.tensors().items()
-    ]
+    held = []
+    for name, array in answer.tensors().items():
+        link = own.get(name)
+        finite = link is not None and link.rad.max(initial=0.0) < np.inf
+        must = None if finite else propagated(case, answer, name)
+        held.append(_Held(name, array, enclosure.get(name), link, must))
     certify = (certifier, Certifier(case, answer, enclosure or None))
     verdicts, broken, doubts = list[EquationVerdict](), list[Broken](), dict[str, str]()
-    for one in sorted(held, key=lambda one: _order(*equation_of(one.name, case.architecture.depth), one.name)):
+    for one in sorted(
+        held, key=lambda one: _order(*equation_of(one.name, case.architecture.depth), one.name)
+    ):
         verdict, found, doubt = _judge_array(case, answer, one, certify)
         verdicts.append(verdict)
         if found:
@@ -183,27 +237,29 @@ def _judge_array(
         interval = held.link if own else held.chain
         assert interval is not None
         result = float(held.result[index])
-        certificate = certify[own].certify(held.name, index, result, interval)
+        must = 0.0 if held.must is None else float(held.must[index])
+        certificate = (
+            Certificate(str(must), holds=True, sound=True) if own and must != 0
+            else certify[own].certify(held.name, index, result, interval)
+        )  # fmt: skip
         doubt = doubt or certificate.doubt
         if certificate.holds:
             # Without δ, one example's ∂C/∂b is δ.
             is_error = own and held.name.startswith("db") and answer.delta is None
             at_fault = error_equation(case, layer) if is_error else equation
-            margin = float(held.margins(own)[index])
+            margin = float((held.in_link if own else held.in_chain)[index])
             mid, rad = float(interval.mid[index]), float(interval.rad[index])
             broken = Broken(
                 at_fault, layer, held.name, index, result, mid, rad, margin, own, fault, certificate
             )
             doubt = ""
             break
-    wide = int(np.count_nonzero(~held.narrow(model(case.precision).eta ** 0.5)))
+    wide = held.wide(UNDERFLOW * model(case.precision).eta)
     silent = wide or doubt
     verdict = Verdict.DIVERGES if broken else Verdict.INCONCLUSIVE if silent else Verdict.AGREES
     kinked = any(one.kinked for one in (held.chain, held.link) if one is not None)
-    chain, link = (float(held.margins(own).max(initial=0.0)) for own in (False, True))
-    judged = EquationVerdict(
-        equation, layer, held.name, verdict, chain, link, held.result.size, wide, kinked
-    )
+    chain, link = (float(margin.max(initial=0.0)) for margin in (held.in_chain, held.in_link))
+    judged = EquationVerdict(equation, layer, held.name, verdict, chain, link, held.result.size, wide, kinked)
     return judged, broken, doubt
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..reference.network import ACTIVATIONS, Architecture, Cost, Layer
+from ..reference.network import ACTIVATIONS, COSTS, Architecture, Cost, Layer
 
 
 @dataclass(frozen=True)
 class Known:
     """One known divergence: whose (a framework, in any mode), in which function and precision, and why.
 
+    ``function`` is an activation or a cost; or an equation, where that itself is off, whatever the functions.
     ``only_in_a_network``: it needs what a single layer does not have, such as saturated probabilities, or it is
     in the cost's value and not in its slope.
     """
@@ -32,11 +33,18 @@ class Known:
         """Whether an implementation is a mode of this framework."""
         return implementation.partition(":")[0] == self.framework
 
+    @property
+    def batch(self) -> int:
+        """How many examples it takes to show."""
+        return 1 if self.function in (*ACTIVATIONS, *COSTS) else 4096
+
     def network(self) -> Architecture:
         """Give a small network with the function in it."""
         if self.function in ACTIVATIONS:
             layer = Layer(4, self.function, 0.3) if self.function == "celu" else Layer(4, self.function)
             return Architecture(3, (layer, Layer(2, "identity")), Cost("half_squared_error"))
+        if self.function not in COSTS:
+            return Architecture(3, (Layer(2, "identity"),), Cost("half_squared_error"))
         last = Layer(1, "sigmoid") if self.function == "binary_cross_entropy" else Layer(3, "identity")
         return Architecture(3, (Layer(4, "tanh"), last), Cost(self.function))
 
@@ -45,6 +53,10 @@ class Known:
 _EXP_MINUS_ONE = "computed as exp(z) - 1, which cancels for small abs(z)"
 _NOT_A_DISTRIBUTION = "the gradient is softmax - y, also where y does not sum to 1"
 _FLOAT32_CONSTANT = "a constant goes through float32"
+_THRESHOLD = "tf.nn.softplus is z from log(eps) + 2 on, and e^z below its negative: 2.9 in bfloat16, 4.9 in float16"
+_OVERFLOW = "the sigmoid is 1 / (1 + e^-z), and e^-z overflows from z = -11.09 on: 0"
+_SUM_IN_PRECISION = "the sum over the batch is added up in the precision itself"
+_LOW = ("bfloat16", "float16")
 
 KNOWN = (
     Known("torch", "softplus", "float64", "z itself above its threshold of 20: off by up to 2e-9"),
@@ -74,17 +86,24 @@ KNOWN = (
     Known("tensorflow", "gelu_tanh", "float64", f"0.044715 or sqrt(2/π): {_FLOAT32_CONSTANT}"),
     Known("tensorflow", "softmax_cross_entropy", "float64", _NOT_A_DISTRIBUTION),
     Known("tensorflow", "softmax_cross_entropy", "float32", _NOT_A_DISTRIBUTION),
+    *(Known("tensorflow", name, low, _EXP_MINUS_ONE) for name in ("elu", "celu", "selu") for low in _LOW),
+    *(Known("tensorflow", name, low, _THRESHOLD) for name in ("softplus", "log_sigmoid", "mish") for low in _LOW),
+    *(Known("tensorflow", "log_cosh", low, _THRESHOLD) for low in _LOW),
+    *(Known("tensorflow", "softmax_cross_entropy", low, _NOT_A_DISTRIBUTION) for low in _LOW),
+    Known("tensorflow", "BP3", "float16", f"tf.reduce_sum: {_SUM_IN_PRECISION}"),
+    *(Known("jax", "BP3", low, f"the derivative of a broadcast: {_SUM_IN_PRECISION}") for low in _LOW),
+    *(Known("jax", name, "float16", _OVERFLOW) for name in ("sigmoid", "silu")),
 )
 
 
 def blamed_functions(network: Architecture, equation: str, layer: int, name: str) -> set[str]:
-    """Which functions may be at fault where an equation does not hold: σ of the layer, or the cost, or neither."""
+    """What may be at fault where an equation does not hold: σ of the layer, the cost, or the equation itself."""
     activation = network.layers[layer - 1].activation
     if equation == "cost":
         return {network.cost.name}
     if equation == "BP1":
         return {network.cost.name, activation}
-    return {activation} if equation == "BP2" or name.startswith("a") else set()
+    return {activation} if equation == "BP2" or name.startswith("a") else {equation}
 
 
 def is_known(implementation: str, functions: set[str], precision: str) -> bool:

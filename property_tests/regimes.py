@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+import ml_dtypes
 import numpy as np
 
 from ..reference.activations import activation
@@ -84,7 +85,7 @@ def _sweep(values: Values, rng: Generator, network: Architecture, dtype: np.dtyp
 
 def _at_kinks(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
     for layer, W, b in zip(network.layers, values.weights, values.biases, strict=True):
-        kinks = np.array(activation(layer).kinks or (0.0,))
+        kinks = np.array(activation(layer).kinks or (0.0,), np.float64)
         chosen = rng.random(b.shape) < 0.6
         W[chosen] = 0  # then z is the bias, whatever the input
         exactly = rng.choice(kinks, b.shape)
@@ -104,7 +105,7 @@ def _at_kinks(values: Values, rng: Generator, network: Architecture, dtype: np.d
 
 
 def _tiny(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
-    info = np.finfo(dtype)
+    info = ml_dtypes.finfo(dtype)
     values.x[:] = values.x * 2.0 ** rng.uniform(info.minexp - info.nmant, info.minexp // 2, values.x.shape)
     for b in values.biases:
         b *= 2.0 ** rng.uniform(info.minexp - info.nmant, info.minexp // 4, b.shape)
@@ -176,7 +177,7 @@ BY_NAME = {regime.name: regime for regime in REGIMES}
 
 
 def case(network: Architecture, m: int, regime: Regime, seed: int, precision: str) -> Case:
-    """Draw a case of m examples; the same arguments give the same bytes, and both precisions the same values."""
+    """Draw a case of m examples; the same arguments give the same bytes, and all precisions the same values."""
     rng = np.random.default_rng([seed, REGIMES.index(regime)])
     dtype = DTYPES[precision]
     values = _ordinary(rng, network, m)

@@ -29,6 +29,10 @@ _LAST = {
 #: that it does not end in a wrong shape; with one output, where (m, 1) and (m,) are confused; and narrow.
 SIZES = ("any", "any", "equal", "any", "one output", "any", "narrow", "any")
 
+#: Where sums are added up matters most when they are long. A network of at most SMALL neurons is cheap enough for a
+#: batch LONGER times as large as was drawn, which makes up to 4,096 examples.
+SMALL, LONGER = 24, 64
+
 #: How many regimes one structure is tried in: compiling is paid once an architecture.
 REGIMES_EACH = 8
 
@@ -43,9 +47,11 @@ class Structure:
     seed: int
 
     def cases(self, precision: str) -> Iterator[Case]:
-        """Give the cases, one for each regime."""
+        """Give the cases, one for each regime; small networks have long batches in low precision."""
+        long = DTYPES[precision].itemsize < 4 and sum(self.architecture.widths) <= SMALL
         for name in self.regimes:
-            yield case(self.architecture, self.batch, BY_NAME[name], self.seed, precision)
+            m = self.batch * LONGER if long else self.batch
+            yield case(self.architecture, m, BY_NAME[name], self.seed, precision)
 
 
 @st.composite

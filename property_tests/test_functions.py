@@ -16,65 +16,11 @@ from gradparity.adapters.registry import load
 from gradparity.harness.verdict import margins
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.known import KNOWN
+from gradparity.property_tests.probes import of_activation, of_cost
 from gradparity.reference.enclosure import links
-from gradparity.reference.network import (
-    ACTIVATIONS,
-    COSTS,
-    Architecture,
-    Array,
-    Case,
-    Cost,
-    Gradients,
-    Layer,
-    Parameters,
-)
+from gradparity.reference.network import ACTIVATIONS, COSTS, Case, Gradients
 
 Ask = Callable[[Case], Gradients]
-
-EXAMPLES, NEURONS = 8, 512
-
-#: Where z (or a, for a cost) is spread evenly; and once over the binary exponents, down to 2^-900.
-RANGES = ((-0.05, 0.05), (-1.0, 1.0), (-6.0, 6.0), (-40.0, 40.0), (-120.0, 120.0))
-
-_ON_PROBABILITIES = ("binary_cross_entropy", "cross_entropy")
-
-
-def spreads(precision: str, rng: np.random.Generator) -> Iterator[Array]:
-    """Give arrays of arguments (EXAMPLES, NEURONS)."""
-    shape = (EXAMPLES, NEURONS)
-    for low, high in RANGES:
-        yield rng.uniform(low, high, shape).astype(precision)
-    smallest = -100 if precision == "float32" else -900
-    yield (rng.choice([-1, 1], shape) * 2.0 ** rng.uniform(smallest, 3, shape)).astype(precision)
-
-
-def one_layer(activation: str, cost: str, z: Array, y: Array) -> Case:
-    """A case whose weighted inputs are z exactly: each example switches on its own column of weights."""
-    m, n = z.shape
-    layer = Layer(n, activation, 0.3) if activation in ("leaky_relu", "celu") else Layer(n, activation)
-    network = Architecture(m, (layer,), Cost(cost), "sum")
-    parameters = Parameters((np.ascontiguousarray(z.T),), (np.zeros(n, z.dtype),))
-    return Case(network, parameters, np.eye(m, dtype=z.dtype), y.astype(z.dtype), str(z.dtype), "dense")
-
-
-def of_activation(name: str, precision: str, rng: np.random.Generator) -> Iterator[Case]:
-    """-Σ y a with y = -1 has ∇_a C = 1, so that δ is σ′(z) itself."""
-    for z in spreads(precision, rng):
-        yield one_layer(name, "negative_log_likelihood", z, -np.ones_like(z))
-
-
-def of_cost(name: str, precision: str, rng: np.random.Generator) -> Iterator[Case]:
-    """Behind the identity δ is ∇_a C itself; targets are what the cost is meant for."""
-    for spread in spreads(precision, rng):
-        a = np.abs(spread) % 1 if name in _ON_PROBABILITIES else spread
-        y = rng.normal(0, 1, a.shape)
-        if "hinge" in name:
-            y = np.sign(y)
-        elif "entropy" in name or name in ("negative_log_likelihood", "kl_divergence"):
-            y = rng.uniform(0, 1, a.shape)
-        yield one_layer(
-            "identity", name, np.clip(a, np.finfo(a.dtype).tiny, None) if a is not spread else a, y
-        )
 
 
 def farthest_out(ask: Ask, cases: Iterator[Case]) -> float:

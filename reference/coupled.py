@@ -20,6 +20,8 @@ class Coupled:
     #: (upstream, z) -> upstream times the Jacobian ∂a/∂z.
     vjp: Callable[[Any, Any], Any]
     kinks: tuple[float, ...] = ()
+    #: What an output's error is compared with where the output itself vanishes.
+    scale: float = 0.0
 
 
 def softmax(z: Any) -> Any:
@@ -56,4 +58,4 @@ def _log_softmax_vjp(upstream: Any, z: Any) -> Any:
 
 
 SOFTMAX = Coupled(softmax, _softmax_vjp)
-LOG_SOFTMAX = Coupled(log_softmax, _log_softmax_vjp)
+LOG_SOFTMAX = Coupled(log_softmax, _log_softmax_vjp, scale=1.0)

@@ -6,7 +6,7 @@ Backpropagation itself (backprop.py), run on arrays that carry their rounding er
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from .costs import cost_function
 from .network import Array, Case, Gradients, Parameters
 from .rounding.affine import Affine, Symbols
 from .rounding.balls import Ball
-from .rounding.model import model
+from .rounding.given import given
+from .rounding.model import model, quick
 
 #: The radii's own arithmetic is float64, all terms positive: a chain of n operations is off by at most about
 #: n 2^-53 relatively. 2^-20 covers chains of 2^33 operations, beyond any case that fits in memory.
@@ -27,6 +28,14 @@ INFLATION = 1 + 2.0**-20
 #: Balls are loose where a radius is more than this share of the array's natural size. Affine forms cost about ten
 #: times as much, and gain most where balls have grown with depth and width.
 LOOSE = 0.1
+
+
+#: Affine forms are not tried beyond so many multiplications, a few seconds' work; there the links are the verdict.
+AFFORDABLE = 2**33
+
+#: Products of long doubles have no fast kernel. Where a layer takes more multiplications than this, links have
+#: midpoints in float64, which for float64 doubles their radius.
+LARGE = 2**16
 
 
 @dataclass(frozen=True)
@@ -63,10 +72,18 @@ def enclose(case: Case) -> dict[str, Interval]:
             name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked)
             for name, ball in answer.tensors().items()
         }
-        if any(np.any(~(one.rad <= LOOSE * one.size)) for one in found.values()):
+        loose = any(np.any(~(one.rad <= LOOSE * one.size)) for one in found.values())
+        if loose and _affine_operations(case) <= AFFORDABLE:
             sharper = affine(case)
             found = {name: _smaller(one, sharper[name]) for name, one in found.items()}
     return found
+
+
+def _affine_operations(case: Case) -> int:
+    """Count the multiplications of symbols: each neuron has one for z and one for δ, carried through all layers."""
+    network = case.architecture
+    weights = sum(int(W.size) for W in case.parameters.weights)
+    return 4 * case.batch * sum(network.widths[1:]) * weights
 
 
 def affine(case: Case) -> dict[str, Affine | Ball]:
@@ -104,6 +121,7 @@ def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
                 "db": _root(np.sum(error**2, axis=0)), "dW": _root((error**2).T @ previous[l] ** 2),
             }  # fmt: skip
             sizes |= {f"{name}{l + 1}": float(np.max(array, initial=0.0)) for name, array in arrays.items()}
+            sizes[f"a{l + 1}"] = max(sizes[f"a{l + 1}"], activation(case.architecture.layers[l]).scale)
             error = _root(error**2 @ W[l] ** 2)
     # Where squares overflow, or the cost's gradient is infinite, what is finite of the array itself has to do.
     tensors = answer.tensors()
@@ -119,69 +137,71 @@ def _root(squares: Array) -> Array:
     return np.asarray(np.sqrt(squares))
 
 
-def links(
-    case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None = None
-) -> dict[str, Interval]:
+def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> dict[str, Interval]:
     """Enclose every link of the chain, computed from the implementation's *own* numbers.
 
     z^l from its a^{l-1}, a^l from its z^l, δ^l from its δ^{l+1} and z^l, and the gradients from its δ^l and a^{l-1}.
     A link needs what it is computed from: z and a, or the case's ``enclosure`` in their place, and δ, which for one
     example is ∂C/∂b. What cannot be had is left out.
     """
-    arithmetic = model(case.precision)
+    arithmetic = quick(case.precision) if _large(case) else model(case.precision)
 
-    def given(array: Array) -> Ball:
-        return Ball.exact(arithmetic, array)
+    def known(array: Array) -> Ball:
+        return given(arithmetic, array)
 
-    def returned(array: Array) -> Ball:
-        # A compiler may have gone on with more digits than it returned.
-        excess = getattr(arithmetic, "excess", 0.0) * np.abs(array).astype(np.float64)
-        return Ball(arithmetic, array.astype(arithmetic.midpoint), excess)
+    def returned(kind: str, array: Array) -> Ball:
+        # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
+        # product, which an a or a δ may be; z is a sum, and loses them unless sums are rounded afterwards.
+        return given(arithmetic, array, off=1 if kind != "z" or arithmetic.accumulator else 0)
 
     def enclosed(interval: Interval) -> Ball:
         return Ball(arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
 
-    chain, found = Chain(case, own, given, returned, enclosed, enclosure), {}
+    chain, found = Chain(case, own, known, returned, enclosed, enclosure), {}
     with np.errstate(all="ignore"):
         for name in own.tensors():
             ball = chain.link(name)
             if ball is not None:
-                size = max(_largest(ball.mid), _upstream(case, own, name))
+                size = _reach(ball)
+                if name.startswith("a"):
+                    size = max(size, activation(case.architecture.layers[int(name[1:]) - 1]).scale)
                 found[name] = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
     return found
 
 
-def _upstream(case: Case, own: Gradients, name: str) -> float:
-    """Give the size that a δ would have if no neuron were dead or saturated: σ′ replaced by 1."""
-    if not name.startswith("delta") or own.delta is None:
-        return 0.0
-    l, network = int(name[5:]), case.architecture
-    if l < network.depth:
-        return _largest(own.delta[l].astype(np.float64) @ case.parameters.weights[l].astype(np.float64))
-    if own.a is None:
-        return 0.0
-    gradient = cost_function(network.cost).gradient(own.a[-1].astype(np.float64), case.y.astype(np.float64))
-    return _largest(reduced(gradient, case.batch if network.reduction == "mean" else 1))
+def _large(case: Case) -> bool:
+    return case.batch * max(int(W.size) for W in case.parameters.weights) > LARGE
+
+
+def _reach(ball: Ball) -> float:
+    """Give the largest absolute value in a link's interval, where that is finite.
+
+    A radius of more than half of it holds an answer of zeros, or of the opposite sign.
+    """
+    reach = np.abs(ball.mid).astype(np.float64, copy=False) + ball.rad
+    largest = float(reach.max(initial=0.0))
+    return largest if np.isfinite(largest) else float(np.max(reach[np.isfinite(reach)], initial=0.0))
 
 
 @dataclass(frozen=True)
 class Chain:
     """An implementation's answer as a chain of links, in any kind of number.
 
-    ``given`` makes such a number of what everybody is given, ``returned`` of what the implementation answered,
-    and ``enclosed`` of the interval that stands in for what it did not.
+    ``given`` makes such a number of what everybody is given, ``returned`` of what the implementation answered
+    (with its kind: z, a or delta), and ``enclosed`` of the interval that stands in for what it did not.
     """
 
     case: Case
     own: Gradients
     given: Callable[[Array], Any]
-    returned: Callable[[Array], Any]
+    returned: Callable[[str, Array], Any]
     enclosed: Callable[[Interval], Any]
     enclosure: Mapping[str, Interval] | None = None
+    _made: dict[tuple[str, int], Any] = field(default_factory=dict)
 
     def link(self, name: str) -> Any | None:
         """Compute one array of the answer from those before it; None where one of them cannot be had."""
-        network, parameters = self.case.architecture, self.case.parameters
+        network = self.case.architecture
         if name == "cost":
             a = self._array("a", network.depth)
             cost = cost_function(network.cost)
@@ -189,8 +209,8 @@ class Chain:
         kind, l = name.rstrip("0123456789"), int(name.lstrip("abdeltzW"))
         before = self._array("a", l - 1)
         if kind == "z":
-            W, b = (self.given(family[l - 1]) for family in (parameters.weights, parameters.biases))
-            return None if before is None else before @ W.T + b
+            b = self.given(self.case.parameters.biases[l - 1])
+            return None if before is None else before @ self._weights(l).T + b
         if kind == "a":
             z = self._array("z", l)
             return None if z is None else activation(network.layers[l - 1]).value(z)
@@ -214,17 +234,27 @@ class Chain:
         delta = self._array("delta", l + 1)
         if z is None or delta is None:
             return None
-        return bp2(delta, self.given(self.case.parameters.weights[l]), sigma, z)
+        return bp2(delta, self._weights(l + 1), sigma, z)
 
     def _array(self, kind: str, l: int) -> Any | None:
         """Give z^l, a^l or δ^l: the implementation's own, or what stands in for it."""
+        if (kind, l) not in self._made:
+            self._made[kind, l] = self._make(kind, l)
+        return self._made[kind, l]
+
+    def _weights(self, l: int) -> Any:
+        if ("W", l) not in self._made:
+            self._made["W", l] = self.given(self.case.parameters.weights[l - 1])
+        return self._made["W", l]
+
+    def _make(self, kind: str, l: int) -> Any | None:
         if (kind, l) == ("a", 0):
             return self.given(self.case.x)
         family = getattr(self.own, kind)
         if family is not None:
-            return self.returned(family[l - 1])
+            return self.returned(kind, family[l - 1])
         if kind == "delta":
-            return self.returned(self.own.db[l - 1][None, :]) if self.case.batch == 1 else None
+            return self.returned(kind, self.own.db[l - 1][None, :]) if self.case.batch == 1 else None
         return None if self.enclosure is None else self.enclosed(self.enclosure[f"{kind}{l}"])
 
     @property

@@ -122,7 +122,9 @@ class Certifier:
             spread = float(value.rad()) if value.is_finite() else np.inf
             # More bits make it as small as one likes, but where it holds a range: a kink's subdifferential, or the
             # interval that stands for a number which the implementation kept to itself.
-            stays = (enclosure.kinked or self._own is not None) and np.isfinite(spread) and spread > before / 2
+            stays = (
+                (enclosure.kinked or self._own is not None) and np.isfinite(spread) and spread > before / 2
+            )
             if spread <= radius * 2.0**-20 or stays or bits >= MOST_BITS:
                 break
             before, bits = spread, bits * 4
@@ -142,8 +144,14 @@ def _exact_link(
 ) -> Array:
     def enclosed(interval: Interval) -> ExactArray:
         mids, rads = np.ravel(interval.mid), np.ravel(interval.rad)
-        values = [flint.arb(float(mid), float(rad) + abs(float(mid)) * 2.0**-53) for mid, rad in zip(mids, rads, strict=True)]
+        values = [
+            flint.arb(float(mid), float(rad) + abs(float(mid)) * 2.0**-53)
+            for mid, rad in zip(mids, rads, strict=True)
+        ]
         return _array(values, interval.mid.shape)
 
     with _bits(bits):
-        return np.asarray(Chain(case, own, _exact, _exact, enclosed, enclosure).link(name), dtype=object)
+        return np.asarray(
+            Chain(case, own, _exact, lambda _, array: _exact(array), enclosed, enclosure).link(name),
+            dtype=object,
+        )

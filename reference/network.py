@@ -15,13 +15,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
 #: The precisions that can be judged, and the NumPy type that holds each.
-DTYPES: dict[str, np.dtype[Any]] = {"float64": np.dtype(np.float64), "float32": np.dtype(np.float32)}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float16": np.dtype(np.float16),
+}
 
 #: The activations that take a parameter alpha; a layer that does not give it gets this one.
 ALPHA = {"leaky_relu": 0.01, "elu": 1.0, "celu": 1.0}

@@ -23,7 +23,17 @@ def divergence(
     drawn: Case = case(network, 2, BY_NAME["ordinary"], width, "float64")
     certificate = Certificate("1.0", holds=True, sound=True)
     blamed = Broken(
-        equation, int(name[-1]), name, (0, 0), 2.0, 1.0, 0.1, float(width), own=False, fault=True, certificate=certificate
+        equation,
+        int(name[-1]),
+        name,
+        (0, 0),
+        2.0,
+        1.0,
+        0.1,
+        float(width),
+        own=False,
+        fault=True,
+        certificate=certificate,
     )
     return Divergence(drawn, "mine:f", blamed, z)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..network import Array
 from .balls import Ball
-from .model import REDUCTION_ROUNDINGS, K, Model
+from .model import REDUCTION_ROUNDINGS, Model
 from .spans import Span
 
 if TYPE_CHECKING:
@@ -120,12 +120,13 @@ class Affine:
         mid = self.mid + o.mid
         gen, carried = _sum(self.gen, o.gen, mid.shape), self.loc + o.loc
         radius = self.spread + o.spread
-        unit, eta = self.model.unit, self.model.eta
         if self.terms > 1:  # the open sum has allowed for one more rounding of its own terms
-            own = self.model.gamma(self.terms + 1) * (np.abs(o.mid).astype(np.float64) + o.spread)
+            size = np.abs(o.mid).astype(np.float64) + o.spread
+            own = self.model.summed(self.terms + 1, 1, size)
+            own = own + self.model.closing(mid, radius + own)
         else:
-            own = unit * (np.abs(mid).astype(np.float64) + radius)
-        return self._new(mid, gen, carried + own + 2 * _U64 * radius + eta, o)
+            own = self.model.unit * (np.abs(mid).astype(np.float64) + radius) + self.model.eta
+        return self._new(mid, gen, carried + own + 2 * _U64 * radius, o)
 
     def __sub__(self, other: Any) -> Affine:
         return self + -self._lift(other)
@@ -154,11 +155,12 @@ class Affine:
         gen = self._with_symbols()
         size = np.abs(weights)
         radius = self.spread @ size
-        own = self.model.gamma(n + 1) * ((np.abs(self.mid).astype(np.float64) + self.spread) @ size)
-        loc = own + n * self.model.eta + 2 * n * _U64 * radius
+        own = self.model.summed(n + 1, n, (np.abs(self.mid).astype(np.float64) + self.spread) @ size)
+        mid = self.mid @ known
+        loc = own + self.model.closing(mid, radius + own) + 2 * n * _U64 * radius
         lost = np.broadcast_to(self.lost.any(axis=1, keepdims=True), (self.shape[0], known.shape[1]))
         carried = (gen.reshape(-1, n) @ weights).reshape(*gen.shape[:2], weights.shape[1])
-        return Affine(self.model, self.symbols, self.mid @ known, carried, loc, lost, terms=n)
+        return Affine(self.model, self.symbols, mid, carried, loc, lost, terms=n)
 
     def _with_symbols(self) -> Array:
         """Give the generators with one more symbol for each neuron, for its local error."""
@@ -178,26 +180,21 @@ class Affine:
         if axis != -1:
             return self.ball.sum(axis=axis, keepdims=keepdims)
         gen, n = self._with_symbols(), self.shape[1]
-        loc = self.model.gamma(n) * (np.abs(self.mid).astype(np.float64) + self.spread).sum(
-            axis=1, keepdims=True
+        mid, size, radius = (
+            array.sum(axis=1, keepdims=True)
+            for array in (self.mid, np.abs(self.mid).astype(np.float64) + self.spread, self.spread)
         )
-        loc = loc + n * self.model.eta + 2 * n * _U64 * self.spread.sum(axis=1, keepdims=True)
+        own = self.model.summed(n, n, size)
+        loc = own + self.model.closing(mid, radius + own) + 2 * n * _U64 * radius
         lost = self.lost.any(axis=1, keepdims=True)
-        return Affine(
-            self.model,
-            self.symbols,
-            self.mid.sum(axis=1, keepdims=True),
-            gen.sum(axis=2, keepdims=True),
-            loc,
-            lost,
-        )
+        return Affine(self.model, self.symbols, mid, gen.sum(axis=2, keepdims=True), loc, lost)
 
     def divided(self, m: int) -> Affine:
         """Divide by the batch size, wherever in the computation and however an implementation does it."""
         mid, gen, loc = self.mid / m, self.gen / m, self.loc / m
         size = np.abs(mid).astype(np.float64) + self.spread / m
         return self._new(
-            mid, gen, loc + (REDUCTION_ROUNDINGS * self.model.unit + 2 * _U64) * size + self.model.eta
+            mid, gen, loc + (self.model.several(REDUCTION_ROUNDINGS) + 2 * _U64) * size + self.model.eta
         )
 
     def in_any_order(self, upstream: Affine, amplification: Array) -> Affine:
@@ -282,7 +279,7 @@ class Affine:
             bend, allowed = 2 * D**2 * s * np.exp(2 * D), rounded.rad * np.exp(5 * D)
         else:
             # t, its mean in the sum, and the result's own rounding, where z - max and the result move by 2 D.
-            bend, allowed = 0.5 * D**2, rounded.rad + 8 * (2 + K["log"]) * self.model.unit * D
+            bend, allowed = 0.5 * D**2, rounded.rad + 8 * (2 + self.model.K["log"]) * self.model.unit * D
         n = self.shape[1]
         lost = np.broadcast_to(self.lost.any(axis=1, keepdims=True), self.shape)
         slack = 4 * n * _U64 * (radius + D) * (s if relative else 1.0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..network import Array
-from .model import REDUCTION_ROUNDINGS, K, Model, finite_or_infinite
+from .model import REDUCTION_ROUNDINGS, Model, finite_or_infinite
 from .spans import Span
 
 if TYPE_CHECKING:
@@ -35,6 +35,13 @@ class Ball:
         # An implementation whose result may overflow is outside the model: nothing is known of it.
         outside = ~(np.abs(mid) + rad <= model.largest)
         self.rad = np.where(outside, np.inf, rad) if outside.any() else rad
+
+    @classmethod
+    def certain(cls, model: Model, mid: Array, rad: Array, terms: int) -> Ball:
+        """A ball of which the caller knows that it is finite and cannot overflow: to look costs as much as it."""
+        ball = cls.__new__(cls)
+        ball.model, ball.mid, ball.rad, ball.terms, ball.kinked = model, mid, rad, terms, False
+        return ball
 
     @classmethod
     def exact(cls, model: Model, array: Array) -> Ball:
@@ -79,8 +86,8 @@ class Ball:
         mid = self.mid + o.mid
         carried = self.rad + o.rad
         if self.terms > 1:  # the open sum has allowed for one more rounding of its own terms
-            own = self.model.gamma(self.terms + 1) * o.size + self.model.eta
-            return self._result(mid, carried + own, o)
+            rad = carried + self.model.summed(self.terms + 1, 1, o.size)
+            return self._result(mid, rad + self.model.closing(mid, rad), o)
         return self._rounded(mid, carried, o)
 
     def __sub__(self, other: Any) -> Ball:
@@ -101,8 +108,9 @@ class Ball:
         o, n = self._exact(other), self.shape[-1]
         size, other_size = (np.abs(ball.mid).astype(np.float64) for ball in (self, o))
         carried = size @ o.rad + self.rad @ (other_size + o.rad)
-        own = self.model.gamma(n + 1) * (self.size @ o.size) + n * self.model.eta
-        return self._result(self.mid @ o.mid, carried + own, o, terms=n)
+        mid, rad = self.mid @ o.mid, carried + self.model.summed(n + 1, n, self.size @ o.size)
+        # A precision that sums in a better one may round the product before the bias is added, and then again.
+        return self._result(mid, rad + self.model.closing(mid, rad), o, terms=n)
 
     def __rmatmul__(self, other: Any) -> Ball:
         return self._exact(other) @ self
@@ -110,13 +118,17 @@ class Ball:
     def sum(self, axis: int | None = None, keepdims: bool = False) -> Ball:
         """Sum in any order."""
         n = self.mid.size if axis is None else self.shape[axis]
-        rad = self.rad.sum(axis=axis, keepdims=keepdims)
-        own = self.model.gamma(n) * self.size.sum(axis=axis, keepdims=keepdims) + n * self.model.eta
-        return self._result(self.mid.sum(axis=axis, keepdims=keepdims), np.asarray(rad + own))
+        size, mid = (array.sum(axis=axis, keepdims=keepdims) for array in (self.size, self.mid))
+        rad = self.rad.sum(axis=axis, keepdims=keepdims) + self.model.summed(n, n, size)
+        if axis is None:  # a cost may be summed over outputs, rounded, and then summed over examples
+            rad = rad + self.model.closing(size, rad, len(self.mid))
+        return self._result(mid, np.asarray(rad + self.model.closing(mid, rad)))
 
     def divided(self, m: int) -> Ball:
         """Divide by the batch size, wherever in the computation and however an implementation does it."""
-        return self._rounded(self.mid / m, self.rad / m, units=REDUCTION_ROUNDINGS)
+        mid, carried = self.mid / m, self.rad / m
+        own = self.model.several(REDUCTION_ROUNDINGS) * (np.abs(mid).astype(np.float64) + carried)
+        return self._result(mid, carried + own + self.model.eta)
 
     def in_any_order(self, upstream: Ball, amplification: Array) -> Ball:
         """Allow this product upstream ⊙ σ′ to be multiplied factor by factor, in any order.
@@ -150,7 +162,7 @@ class Ball:
                 rad = np.where(here & ~met, piece_rad, rad)
                 met = met | here
             mid = np.where(several, (low + high) / 2, mid)
-            rad = np.where(several, np.asarray((high - low) / 2, np.float64), rad)
+            rad = np.where(several, np.asarray(np.maximum(high - mid, mid - low), np.float64), rad)
             # An input that may be infinite, or no number at all, makes even a bounded function's value unknown.
             lost = ~met | ~np.isfinite(mid) | ~np.isfinite(rad) | ~np.isfinite(self.rad)
             kinked = self.kinked or (order == 1 and bool(several.any()))
@@ -210,26 +222,28 @@ class Ball:
         t_i bounds the relative perturbation of e^(z_i) up to a common factor: its input's radius, the
         rounding of z_i minus the maximum and of that minus the logarithm of the sum (the form through
         log_softmax), and exp's own error. Then abs(Δs_i) <= s_i (e^(t_i) Σ s_j e^(t_j) - 1), and the sum and
-        the division add gamma_(n+2).
+        the division add gamma_(n+2), or one rounding each where sums are added up in a better precision.
         """
         s, log_s, t, n = self._exponents()
         swollen = (s * np.exp(t)).sum(axis=-1, keepdims=True)
         moved = s * (np.expm1(t) * swollen + (s * np.expm1(t)).sum(axis=-1, keepdims=True))
-        rad = moved + self.model.gamma(n + 2) * (s + moved) + 2 * self.model.eta
+        divided = self.model.gamma(n + 2) + 2 * self.model.excess
+        rad = moved + divided * (1 + divided) * (s + moved) + 2 * self.model.eta
         unknown = ~np.isfinite(self.rad).all(axis=-1, keepdims=True)
-        bounded = np.where(unknown, np.inf, np.minimum(rad, 1 + self.model.gamma(n + 2)))
+        bounded = np.where(unknown, np.inf, np.minimum(rad, 1 + 2 * divided))
         return self._result(np.exp(log_s), bounded)
 
     def log_softmax(self) -> Ball:
         """z_i - log Σ e^(z_j) along the last axis."""
         s, log_s, t, n = self._exponents()
         size = np.abs(log_s).astype(np.float64)
-        summed = np.log((s * np.exp(t)).sum(axis=-1, keepdims=True)) + self.model.gamma(n + 2)
+        summed = np.log((s * np.exp(t)).sum(axis=-1, keepdims=True))
+        summed = summed + self.model.gamma(n + 2) + 2 * self.model.excess
         return self._result(log_s, t + summed + 2 * self.model.unit * size + 2 * self.model.eta)
 
     def _exponents(self) -> tuple[Array, Array, Array, int]:
         """Give softmax (float64), log_softmax (midpoints), t of ``softmax`` above, and n."""
-        u = self.model.unit
+        u, K = self.model.several(1), self.model.K  # rounding what is rounded adds u squared
         shifted = self.mid - self.mid.max(axis=-1, keepdims=True)
         log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         log_s = shifted - log_sum
@@ -243,4 +257,4 @@ class Ball:
         """x log x for exact x, 0 at 0."""
         with np.errstate(all="ignore"):
             mid = np.where(self.mid > 0, self.mid * np.log(self.mid), 0)
-        return self._rounded(mid, self.rad * 0, units=K["log"] + 1)
+        return self._rounded(mid, self.rad * 0, units=self.model.K["log"] + 1)

@@ -4,23 +4,33 @@ Every operation gives (exact)(1 + d) + e with abs(d) <= u and abs(e) <= eta. Fra
 to zero, so eta is a small multiple of the smallest *normal* number. A sum or dot product of n terms, in any
 order, blocked or not, with or without fused multiply-add, is off by at most gamma_n = n u / (1 - n u) times
 the sum of its terms' absolute values (Higham, Accuracy and Stability of Numerical Algorithms, ch. 3).
+
+In bfloat16 and float16, sums and matrix products are added up in float32 and rounded once, at the end: every
+framework says so, and a sum of 4,096 equal terms would end at 256 if it were added up in bfloat16. Everything else
+may be rounded at every operation, as if each were a kernel of its own, or not before the end of a fused one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-from ..network import Array
+from ..network import DTYPES, Array
 
 #: How far, in units of u and relative to the result, a platform's elementary function may be from the truth.
 #: This table is the one assumption in the chain. ``benchmarks/elementary_functions.py`` measures torch,
 #: TensorFlow and JAX against arbitrary precision, and ``benchmarks/elementary_functions.json`` is its result;
 #: an entry is about twice the largest figure there that is no defect.
 K = {"exp": 6, "log": 5, "log1p": 8, "expm1": 14, "tanh": 16, "sigmoid": 12, "erf": 14, "ndtr": 14}
+
+#: The same in bfloat16 and float16, where kernels compute in float32 and round once, at the end: the largest figure
+#: over all arguments, of any framework, is MEASURED.
+K_LOW = {"exp": 2, "log": 2, "log1p": 2, "expm1": 6, "tanh": 2, "sigmoid": 5, "erf": 2, "ndtr": 4}
 
 #: Dividing a cost by m may happen anywhere, as a division or as a rounded reciprocal, once or in two steps.
 REDUCTION_ROUNDINGS = 4
@@ -41,30 +51,77 @@ class Model:
     eta: float
     largest: float
     midpoint: np.dtype[Any]
+    #: By name of the function, how many units of u it may be off.
+    K: Mapping[str, int]
+    #: The better arithmetic in which sums are added up before they are rounded; None where it is no other.
+    accumulator: Model | None = None
+
+    @property
+    def excess(self) -> float:
+        """How far, relatively, the numbers an implementation used may lie from the numbers it returned.
+
+        A compiler may keep in float32 what it returns in bfloat16; float32 and float64 are kept as they are.
+        """
+        return self.unit if self.accumulator else 0.0
 
     def gamma(self, n: int) -> float:
         """Bound the relative error of an n-term sum or dot product, against the sum of absolute values."""
-        return n * self.unit / (1 - n * self.unit)
+        unit = (self.accumulator or self).unit
+        return n * unit / (1 - n * unit)
+
+    def summed(self, terms: int, products: int, size: Array) -> Array:
+        """Bound how far a sum is off before it is rounded to the precision, if it was not added up in that.
+
+        ``size`` is the sum of the absolute values of its terms, which pass through ``terms`` roundings; and
+        ``products`` operations may underflow.
+        """
+        return self.gamma(terms) * size + products * (self.accumulator or self).eta
+
+    def closing(self, mid: Array, rad: Array, results: int = 1) -> Array | float:
+        """Bound what rounding a finished sum mid ± rad adds, where it was added up in a better precision.
+
+        Or several ``results``, whose absolute values sum to mid at most.
+        """
+        if self.accumulator is None:
+            return 0.0
+        return self.unit * (np.abs(mid).astype(np.float64) + rad) + results * self.eta
+
+    def several(self, roundings: int) -> float:
+        """Bound the relative error of several roundings in a row."""
+        return roundings * self.unit / (1 - roundings * self.unit)
 
     def constant_error(self, value: float) -> float:
         """Bound the rounding of a constant: 0 where the precision holds it exactly, else relative u."""
-        held = float(np.dtype(self.precision).type(value))
+        held = float(DTYPES[self.precision].type(value))
         return 0.0 if held == value else self.unit * abs(value)
 
 
-@cache
 def model(precision: str) -> Model:
-    """Give the model of a precision: float64 or float32."""
-    info: np.finfo[Any] = np.finfo(np.float64 if precision == "float64" else np.float32)
-    midpoint: np.dtype[Any] = np.dtype(np.longdouble if precision == "float64" else np.float64)
-    # 4 times the smallest normal number: an operation's inputs and its result may each be flushed to zero.
-    # At 1 times, TensorFlow and JAX raised false alarms on subnormal inputs.
+    """Give the model of a precision."""
+    return _model(precision, np.longdouble if precision == "float64" else np.float64)
+
+
+def quick(precision: str) -> Model:
+    """Give the model with midpoints in float64, which are fast; for float64 that doubles the radius."""
+    return _model(precision, np.float64)
+
+
+@cache
+def _model(precision: str, better: type[np.floating[Any]]) -> Model:
+    info, midpoint = ml_dtypes.finfo(DTYPES[precision]), np.dtype(better)
+    accumulator = model("float32") if info.bits < 32 else None
+    # Frameworks flush the subnormal numbers of what they compute in, so 4 times its smallest normal number: an
+    # operation's inputs and its result may each be flushed. At 1 times, TensorFlow and JAX raised false alarms on
+    # subnormal inputs. Those of float16 are normal in float32, and nobody flushes them: there it is rounding alone.
+    computed_in = ml_dtypes.finfo(DTYPES[accumulator.precision]) if accumulator else info
     return Model(
         precision,
         float(info.eps) / 2 + float(np.finfo(midpoint).eps) / 2,
-        4 * float(info.smallest_normal),
+        max(4 * float(computed_in.smallest_normal), float(info.smallest_subnormal)),
         float(info.max),
         midpoint,
+        K_LOW if accumulator else K,
+        accumulator,
     )
 
 

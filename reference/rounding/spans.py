@@ -17,7 +17,7 @@ from ..elementary import erf as _erf
 from ..elementary import ndtr as _ndtr
 from ..elementary import sigmoid as _sigmoid
 from ..network import Array
-from .model import K, Model
+from .model import Model
 
 
 class Span:
@@ -27,17 +27,28 @@ class Span:
 
     def __init__(self, model: Model, lo: Array, hi: Array, err: Array | float = 0.0) -> None:
         self.model, self.lo, self.hi = model, lo, hi
-        self.err = np.where(np.maximum(np.abs(lo), np.abs(hi)) <= model.largest, err, np.inf)
+        reach = self._reach
+        self.err = err if np.all(reach <= model.largest) else np.where(reach <= model.largest, err, np.inf)
+
+    @property
+    def _point(self) -> bool:
+        """Whether it is one input and not a range: then everything need be computed once only."""
+        return self.lo is self.hi
+
+    @property
+    def _reach(self) -> Array:
+        return np.abs(self.lo) if self._point else np.maximum(np.abs(self.lo), np.abs(self.hi))
 
     @property
     def size(self) -> Array:
         """The largest absolute value, of the exact or of the computed result."""
-        return np.asarray(np.maximum(np.abs(self.lo), np.abs(self.hi)) + self.err)
+        return np.asarray(self._reach + self.err)
 
     @property
     def _least(self) -> Array:
         """The smallest absolute value, of the exact or of the computed result (0 where it may vanish)."""
-        return np.asarray(np.maximum(np.maximum(self.lo, -self.hi) - self.err, 0.0))
+        least = np.abs(self.lo) if self._point else np.maximum(self.lo, -self.hi)
+        return np.asarray(np.maximum(least - self.err, 0.0))
 
     def constant(self, value: float, err: float) -> Span:
         """Give a constant over the same range."""
@@ -47,34 +58,42 @@ class Span:
     def _lift(self, other: Any) -> Span:
         return other if isinstance(other, Span) else self.constant(other, self.model.constant_error(other))
 
-    def _result(self, lo: Array, hi: Array, carried: Array, units: float = 1.0) -> Span:
+    def _result(self, lo: Array, hi: Array, carried: Array | float, units: float = 1.0) -> Span:
         """Close one operation: the error carried in, and the operation's own ``units`` of u, plus eta."""
-        size = np.maximum(np.abs(lo), np.abs(hi)) + carried
+        size = (np.abs(lo) if lo is hi else np.maximum(np.abs(lo), np.abs(hi))) + carried
         return Span(self.model, lo, hi, carried + units * self.model.unit * size + self.model.eta)
 
     def __neg__(self) -> Span:
-        return Span(self.model, -self.hi, -self.lo, self.err)
+        low = -self.hi
+        return Span(self.model, low, low if self._point else -self.lo, self.err)
 
     def __add__(self, other: Any) -> Span:
         o = self._lift(other)
-        return self._result(self.lo + o.lo, self.hi + o.hi, self.err + o.err)
+        low = self.lo + o.lo
+        return self._result(low, low if self._point and o._point else self.hi + o.hi, self.err + o.err)
 
     def __sub__(self, other: Any) -> Span:
         return self + -self._lift(other)
 
     def __mul__(self, other: Any) -> Span:
         o = self._lift(other)
+        carried = self._reach * o.err + o._reach * self.err + self.err * o.err
+        if self._point and o._point:
+            at = self.lo * o.lo
+            return self._result(at, at, carried)
         if o is self:  # a square is not negative
             ends = [self.lo**2, self.hi**2, np.maximum(np.maximum(self.lo, -self.hi), 0.0) ** 2]
         else:
             ends = [self.lo * o.lo, self.lo * o.hi, self.hi * o.lo, self.hi * o.hi]
-        size, other_size = (np.maximum(np.abs(s.lo), np.abs(s.hi)) for s in (self, o))
-        carried = size * o.err + other_size * self.err + self.err * o.err
         return self._result(np.minimum.reduce(ends), np.maximum.reduce(ends), carried)
 
     def __truediv__(self, other: Any) -> Span:
         o = self._lift(other)
         least = o._least
+        if self._point and o._point:
+            at = self.lo / o.lo
+            carried = (self.err + np.abs(at) * o.err) / least
+            return self._result(at, at, np.where(least > 0, carried, np.inf))
         ends = [self.lo / o.lo, self.lo / o.hi, self.hi / o.lo, self.hi / o.hi]
         lo, hi = np.minimum.reduce(ends), np.maximum.reduce(ends)
         carried = (self.err + np.maximum(np.abs(lo), np.abs(hi)) * o.err) / least
@@ -94,7 +113,10 @@ class Span:
 
     def _increasing(self, name: str, function: Callable[[Array], Array], slope: Array) -> Span:
         """Apply an increasing elementary function, whose derivative is at most ``slope`` where it is evaluated."""
-        return self._result(function(self.lo), function(self.hi), slope * self.err, K[name])
+        low = function(self.lo)
+        return self._result(
+            low, low if self._point else function(self.hi), slope * self.err, self.model.K[name]
+        )
 
     def exp(self) -> Span:
         """e^x."""
@@ -128,7 +150,7 @@ class Span:
         """The normal distribution function; in its left tail accurate to K u of 1/2, since it may be 1 - Φ(-x)."""
         slope = 0.3989422804014327 * np.exp(-0.5 * self._least**2)
         found = self._increasing("ndtr", _ndtr, slope)
-        return Span(self.model, found.lo, found.hi, found.err + K["ndtr"] * self.model.unit / 2)
+        return Span(self.model, found.lo, found.hi, found.err + self.model.K["ndtr"] * self.model.unit / 2)
 
     def erf(self) -> Span:
         """Error function."""

@@ -1,0 +1,547 @@
+"""The platform an implementation stands on: how far off its functions are, and what it takes where there is a choice.
+
+Measured through the ordinary door, cases in and answers out, so that it is the same for every implementation in any
+language. A **certificate** says of every activation's σ and σ′ and every cost's ∇C, over dense samples, how many units
+of u the result is from the exact value, and how far out in its link's enclosure; and of the elementary functions that
+can be seen through them, whether they keep to the table K that all enclosures rest on. So a bad tanh is named as a bad
+tanh. A **convention** is what comes back where several answers are right, as on a kink, or where nobody has promised
+one, as at infinity: it is recorded, and never judged.
+
+    python -m gradparity.harness.platform [IMPLEMENTATION ...]
+
+prints the conventions as docs/conventions.md has them.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import flint
+import ml_dtypes
+import numpy as np
+
+from ..adapters import registry
+from ..property_tests.probes import (
+    ON_PROBABILITIES,
+    activation_at,
+    cost_at,
+    dense,
+    one_layer,
+    probed_layer,
+)
+from ..reference.activations import activation
+from ..reference.costs import cost_function
+from ..reference.coupled import Coupled
+from ..reference.enclosure import enclose, links
+from ..reference.network import ACTIVATIONS, COSTS, DTYPES, Array, Case, Cost, Gradients, Layer
+from ..reference.rounding.model import model
+from .verdict import margins
+from .workers import Answer, Worker
+
+#: How an implementation is asked, without waiting for what it says: ``worker.submit``.
+Ask = Callable[[Case], Future[Answer]]
+
+Quantity = Literal["value", "slope"]
+
+#: Bits to begin with, where a formula cancels more, and where it cancels all that 120 can make it.
+_BITS = (192, 768, 3072)
+#: An exact value is known to this many bits beyond its first.
+_KNOWN = 80
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The largest error of one function in one precision over its samples.
+
+    ``units`` is abs(result - exact) / (u abs(exact)); the largest float there is where the result was no number. Where
+    a formula cancels by nature, as tanh′ does in its tails, it is large, and right. ``margin`` is the largest share of
+    what was allowed: of the link's radius, or of ``allowed`` units for an elementary function, which was seen
+    ``through`` the function of that name. Beyond 1, the function is bad. ``at``, ``result`` and ``exact`` show the
+    component that is farthest out (of what was allowed where it is bad, in units where it is not).
+    """
+
+    function: str
+    quantity: Quantity
+    precision: str
+    units: float
+    margin: float
+    at: float
+    result: str
+    exact: str
+    samples: int
+    through: str = ""
+    allowed: int | None = None
+
+    @property
+    def bad(self) -> bool:
+        """Whether it leaves what is allowed."""
+        return self.margin > 1
+
+    def __str__(self) -> str:
+        what = f"{self.function}'s {self.quantity}" + (
+            f" (seen through {self.through})" if self.through else ""
+        )
+        return (
+            f"{what} in {self.precision} is {self.units:.3g} u off at {self.at!r}: {self.result} where "
+            f"{self.exact} is exact; {self.margin:.3g} of what is allowed"
+        )
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What an implementation returns exactly at one point: the z it says it was at, σ(z) and σ′(z), or ∇C.
+
+    All as Python writes floats (nan, inf, -0.0); empty where the answer does not hold it.
+    """
+
+    function: str
+    precision: str
+    at: str
+    z: str
+    value: str
+    slope: str
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What was measured of one implementation; ``declined`` says of whom nothing is known, and why."""
+
+    measured: tuple[Measured, ...]
+    conventions: tuple[Convention, ...]
+    declined: dict[str, str]
+
+    @property
+    def bad(self) -> list[Measured]:
+        """What leaves its bounds."""
+        return [one for one in self.measured if one.bad]
+
+
+def examine(ask: Ask, precisions: Sequence[str] = tuple(DTYPES)) -> Platform:
+    """Measure an implementation in these precisions, and write down its conventions."""
+    measured, declined = certify(ask, precisions)
+    return Platform(tuple(measured), tuple(conventions(ask, precisions)), declined)
+
+
+def certify(ask: Ask, precisions: Sequence[str]) -> tuple[list[Measured], dict[str, str]]:
+    """Measure every function; gives what could be measured, and who has not answered, and why."""
+    measured: list[Measured] = []
+    declined: dict[str, str] = {}
+    for precision in precisions:
+        probes = [*(probe(name, precision) for name in (*ACTIVATIONS, *COSTS)), exponential(precision)]
+        asked = [(one, ask(one.case)) for one in probes]
+        singles = [
+            (one, [ask(case) for case in one.cases]) for one in (logarithm(precision), logarithm1p(precision))
+        ]
+        for one, future in asked:
+            answer = future.result()
+            if answer.gradients is None:
+                declined[f"{one.function} {precision}"] = answer.message
+            else:
+                measured += measure(one, answer.gradients)
+        for single, futures in singles:
+            measured += measure_single(single, [future.result() for future in futures])
+    return measured, declined
+
+
+def conventions(ask: Ask, precisions: Sequence[str]) -> Iterator[Convention]:
+    """Write down what comes back at every point that has a name; nothing of whom does not answer."""
+    asked = [(points, ask(points.case)) for precision in precisions for points in all_points(precision)]
+    for points, future in asked:
+        answer = future.result()
+        if answer.gradients is not None:
+            yield from conventions_of(points, answer.gradients)
+
+
+# ------------------------------------------------------------------------------------------------ exact values
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Exact values as sums of two float64 arrays; ``counted`` where they are normal numbers of the precision."""
+
+    head: Array
+    tail: Array
+    counted: Array
+
+    def units(self, result: Array, precision: str) -> Array:
+        """abs(result - exact) / (u abs(exact)): 0 where it is not counted, infinite where the result is no number."""
+        with np.errstate(all="ignore"):
+            given = result.astype(np.float64)
+            off = np.abs((given - self.head) - self.tail) / (np.abs(self.head) * unit(precision))
+        return np.where(self.counted, np.where(np.isfinite(given), off, np.inf), 0.0)
+
+
+def unit(precision: str) -> float:
+    """Give u, half of the distance from 1 to the next number."""
+    return float(2.0 ** -(ml_dtypes.finfo(DTYPES[precision]).nmant + 1))
+
+
+def exactly(evaluate: Callable[..., Array], arguments: Sequence[Array], precision: str) -> Exact:
+    """Evaluate a function of arrays (m, n), whose rows are independent of each other, in arbitrary precision.
+
+    Rows in which something cancels are evaluated again with more bits.
+    """
+    info: Any = ml_dtypes.finfo(DTYPES[precision])
+    smallest, largest = float(info.smallest_normal), float(info.max)
+    head, tail = np.zeros(arguments[0].shape), np.zeros(arguments[0].shape)
+    rows = np.arange(len(head))
+    for bits in _BITS:
+        with flint.ctx.workprec(bits):
+            found = evaluate(*(_arbs(array[rows]) for array in arguments))
+            mids = [value.mid() for value in found.flat]
+            near = np.array([float(mid) for mid in mids])
+            rest = np.array([float(mid - flint.arb(first)) if math.isfinite(first) else 0.0
+                             for mid, first in zip(mids, near, strict=True)])  # fmt: skip
+            rads = np.array([float(value.rad()) for value in found.flat])
+        head[rows], tail[rows] = near.reshape(found.shape), rest.reshape(found.shape)
+        enough = (rads <= np.abs(near) * 2.0**-_KNOWN) | (np.abs(near) + rads < smallest)
+        rows = rows[~enough.reshape(found.shape).all(axis=1)]
+        if not len(rows):
+            break
+    return Exact(head, tail, (np.abs(head) >= smallest) & (np.abs(head) <= largest))
+
+
+def _arbs(array: Array) -> Array:
+    result = np.empty(array.shape, dtype=object)
+    result.flat[:] = [flint.arb(float(value)) for value in array.flat]
+    return result
+
+
+# ------------------------------------------------------------------------------------------------ functions
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """One function in one precision: a case that samples it, where, and what is exact there."""
+
+    function: str
+    precision: str
+    case: Case
+    points: Array
+    exact: dict[Quantity, Exact]
+
+
+@cache
+def probe(name: str, precision: str) -> Probe:
+    """Make the probe of an activation or a cost; the exact values are computed once, for all implementations."""
+    rng = np.random.default_rng([20, (*ACTIVATIONS, *COSTS).index(name)])
+    points = dense(precision, rng)
+    if name in COSTS:
+        case = cost_at(name, points, rng)
+        points = case.parameters.weights[0].T
+        gradient = cost_function(Cost(name)).gradient
+        return Probe(name, precision, case, points, {"slope": exactly(gradient, (points, case.y), precision)})
+    case, sigma = activation_at(name, points, rng), activation(probed_layer(name, points.shape[1]))
+    exact: dict[Quantity, Exact] = {
+        "value": exactly(sigma.value, (points,), precision),
+        "slope": exactly(lambda y, z: sigma.vjp(-y, z), (case.y, points), precision),
+    }
+    return Probe(name, precision, case, points, exact)
+
+
+@cache
+def exponential(precision: str) -> Probe:
+    """Make the probe of exp: Poisson's slope with y = 0 is e^a itself."""
+    points = dense(precision, np.random.default_rng(21))
+    case = one_layer(Layer(points.shape[1], "identity"), Cost("poisson"), points, np.zeros(points.shape))
+    return Probe("exp", precision, case, points, {"slope": exactly(np.exp, (points,), precision)})
+
+
+@dataclass(frozen=True)
+class Through:
+    """An elementary function seen through one that has it inside: which quantity, where, and the roundings it adds."""
+
+    function: str
+    name: str
+    quantity: Quantity
+    where: Callable[[Array], Array]
+    roundings: int = 0
+
+
+def _everywhere(z: Array) -> Array:
+    return np.ones(z.shape, bool)
+
+
+#: By the probe that shows them. gelu is z times the normal distribution, which is 1/2 (1 + erf): accurate for z > 0.
+ELEMENTARY = {
+    "exp": Through("exp", "poisson", "slope", _everywhere),
+    "elu": Through("expm1", "elu", "value", lambda z: z < 0),
+    "tanh": Through("tanh", "tanh", "value", _everywhere),
+    "sigmoid": Through("sigmoid", "sigmoid", "value", _everywhere),
+    "gelu": Through("ndtr", "gelu", "value", lambda z: z > 0, 2),
+}
+
+
+def returned(answer: Gradients, quantity: Quantity) -> Array | None:
+    """Give σ(z), or σ′(z), of a probe's answer; δ, or what ∂C/∂W says of it."""
+    if quantity == "value":
+        return None if answer.a is None else np.asarray(answer.a[0])
+    return np.asarray(answer.dW[0]).T if answer.delta is None else np.asarray(answer.delta[0])
+
+
+def measure(one: Probe, answer: Gradients) -> Iterator[Measured]:
+    """Hold an answer to a probe against the exact values and against its own links."""
+    far = far_out(one.case, answer)
+    for quantity, exact in one.exact.items():
+        result = returned(answer, quantity)
+        if result is None:
+            continue
+        units = exact.units(result, one.precision)
+        if one.function in (*ACTIVATIONS, *COSTS):
+            margin = far[quantity]
+            yield _worst(one.function, quantity, one, result, exact, units, margin)
+        seen = ELEMENTARY.get(one.function)
+        if seen is not None and seen.quantity == quantity:
+            allowed = model(one.precision).K[seen.function] + seen.roundings
+            units = np.where(seen.where(one.points), units, 0.0)
+            yield _worst(
+                seen.function, quantity, one, result, exact, units, units / allowed, seen.name, allowed
+            )
+
+
+def far_out(case: Case, answer: Gradients) -> dict[Quantity, Array]:
+    """Give the margins of σ(z) and of σ′(z) on their links; on the enclosure for who returns neither z nor δ."""
+    chain = answer.z is not None and answer.a is not None and answer.delta is not None
+    bounds = links(case, answer) if chain else enclose(case)
+    found: dict[Quantity, Array] = {}
+    if answer.a is not None:
+        found["value"] = margins(np.asarray(answer.a[0]), bounds["a1"])
+    if answer.delta is not None:
+        found["slope"] = margins(np.asarray(answer.delta[0]), bounds["delta1"])
+    else:
+        found["slope"] = margins(np.asarray(answer.dW[0]), bounds["dW1"]).T
+    return found
+
+
+def _worst(
+    function: str, quantity: Quantity, one: Probe, result: Array, exact: Exact, units: Array, margin: Array,
+    through: str = "", allowed: int | None = None,
+) -> Measured:  # fmt: skip
+    by = margin if margin.max() > 1 else units
+    at = np.unravel_index(int(np.argmax(by)), by.shape)
+    with flint.ctx.workprec(128):
+        known = flint.arb(float(exact.head[at])) + flint.arb(float(exact.tail[at]))
+        written = known.str(20, radius=False)
+    return Measured(
+        function, quantity, one.precision, _finite(units.max()), _finite(margin.max()), float(one.points[at]),
+        repr(float(result[at])), written, int(np.count_nonzero(exact.counted)), through, allowed,
+    )  # fmt: skip
+
+
+def _finite(value: Any) -> float:
+    """Write infinity as the largest float, which JSON has."""
+    return min(float(value), sys.float_info.max)
+
+
+# ----------------------------------------------------------------------------------------- what only costs show
+
+
+@dataclass(frozen=True, eq=False)
+class Single:
+    """A function that is seen in the cost of one example with one output: a case for each point (points,)."""
+
+    through: Through
+    precision: str
+    cases: tuple[Case, ...]
+    points: Array
+    exact: Exact
+
+
+SINGLES = 96
+
+
+def _single(through: Through, cost: str, y: float, points: Array, exact: Callable[..., Array]) -> Single:
+    at = points[:, None]
+    cases = tuple(
+        one_layer(Layer(1, "identity"), Cost(cost), at[i : i + 1], np.full((1, 1), y)) for i in range(len(at))
+    )
+    return Single(through, str(points.dtype), cases, points, exactly(exact, (at,), str(points.dtype)))
+
+
+@cache
+def logarithm(precision: str) -> Single:
+    """-y log a with y = 1, for a from next to nothing to 1."""
+    dtype, rng = DTYPES[precision], np.random.default_rng(22)
+    exponents = rng.uniform(0.88 * ml_dtypes.finfo(dtype).minexp, 0, SINGLES // 2)
+    points = np.concatenate([2.0**exponents, rng.uniform(0.01, 0.99, SINGLES // 2)]).astype(dtype)
+    through = Through("log", "cross_entropy", "value", _everywhere)
+    return _single(through, "cross_entropy", 1.0, points, lambda a: -np.log(a))
+
+
+@cache
+def logarithm1p(precision: str) -> Single:
+    """-(1 - y) log(1 - a) with y = 0, where it does not matter whether it is log1p(-a) or log(1 - a)."""
+    points = np.random.default_rng(23).uniform(0.3, 0.6, SINGLES).astype(DTYPES[precision])
+    through = Through("log1p", "binary_cross_entropy", "value", _everywhere, 3)
+    return _single(through, "binary_cross_entropy", 0.0, points, lambda a: -np.log(1 - a))
+
+
+def measure_single(single: Single, answers: Sequence[Answer]) -> Iterator[Measured]:
+    """Hold the costs of single examples against the exact values; where one is missing, nothing is said."""
+    costs = [answer.gradients.cost for answer in answers if answer.gradients is not None]
+    if len(costs) < len(answers) or any(cost is None for cost in costs):
+        return
+    result = np.array([np.asarray(cost) for cost in costs]).reshape(-1, 1)
+    units = single.exact.units(result, single.precision)
+    allowed = model(single.precision).K[single.through.function] + single.through.roundings
+    probe = Probe(single.through.function, single.precision, single.cases[0], single.points[:, None], {})
+    yield _worst(
+        single.through.function, "value", probe, result, single.exact, units, units / allowed,
+        single.through.name, allowed,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ conventions
+
+#: Where a cost's slope jumps as a function of a, for the target it is tried with.
+COST_KINKS = {"absolute_error": (0.0,), "huber": (-1.0, 1.0), "hinge": (1.0,), "squared_hinge": (1.0,)}
+
+#: Costs whose conventions depend on the target: it is tried with both.
+_BOTH_TARGETS = (*ON_PROBABILITIES, "binary_cross_entropy_with_logits")
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """A function at points that have names: a case of one example, with a neuron for each."""
+
+    function: str
+    precision: str
+    case: Case
+    names: tuple[str, ...]
+
+
+def kinks_of(function: str) -> tuple[float, ...]:
+    """Give where the slope of an activation jumps, or a cost's as a function of a, for the target it is tried with."""
+    if function in ACTIVATIONS:
+        return activation(probed_layer(function, 1)).kinks
+    return COST_KINKS.get(function, ())
+
+
+def _name(point: float) -> str:
+    return f"{point:g}"
+
+
+def all_points(precision: str) -> Iterator[Points]:
+    """Give the points of every elementwise activation and every elementwise cost."""
+    for name in ACTIVATIONS:
+        if not isinstance(
+            activation(probed_layer(name, 1)), Coupled
+        ):  # its neurons would not be by themselves
+            yield _points(name, precision, name, Cost("negative_log_likelihood"), -1.0)
+    for name in COSTS:
+        if name in _BOTH_TARGETS:
+            for y in (0.0, 1.0):
+                yield _points(f"{name}, y = {y:g}", precision, "identity", Cost(name), y)
+        elif name != "softmax_cross_entropy":
+            yield _points(name, precision, "identity", Cost(name), 1.0 if "hinge" in name else 0.0)
+
+
+def _points(function: str, precision: str, layer: str, cost: Cost, y: float) -> Points:
+    info: Any = ml_dtypes.finfo(DTYPES[precision])
+    named = {_name(kink): kink for kink in kinks_of(function) if kink != 0} | {"0": 0.0, "-0": -0.0}
+    named["smallest subnormal"] = float(info.smallest_subnormal)
+    named["below the smallest normal"] = float(info.smallest_normal) - float(info.smallest_subnormal)
+    if cost.name in ON_PROBABILITIES:
+        named["1"] = 1.0
+    else:
+        named |= {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+    z = np.array([list(named.values())]).astype(DTYPES[precision])
+    case = one_layer(probed_layer(layer, z.shape[1]), cost, z, np.full(z.shape, y))
+    return Points(function, precision, case, tuple(named))
+
+
+def conventions_of(points: Points, answer: Gradients) -> Iterator[Convention]:
+    """Write down what came back at each point."""
+    slope = returned(answer, "slope")
+    value = returned(answer, "value") if points.function in ACTIVATIONS else None
+    z = None if answer.z is None else np.asarray(answer.z[0])
+    for i, name in enumerate(points.names):
+        shown = ["" if array is None else repr(float(array[0, i])) for array in (z, value, slope)]
+        yield Convention(points.function, points.precision, name, *shown)
+
+
+# ------------------------------------------------------------------------------------------------ docs/conventions.md
+
+#: What is written down in docs/conventions.md.
+DOCUMENTED = ("float64", "float32")
+
+_TITLE = """# Conventions
+
+What the implementations return exactly on each kink, at zero, below the smallest normal number, at infinity and for NaN:
+value, slope for an activation, and the slope for a cost (as a function of a, with the target 0, or 1 for the hinges).
+gradparity records this and judges none of it. leaky_relu and celu have alpha = 0.3, elu and huber have 1. Numbers are
+shown to six digits: accuracy is another matter, and is certified.
+
+Listed is every kink, and where somebody differs from the reference. Most adapters add a Δz of zero to z, and -0 + 0 is
+0, so that -0 does not arrive. What comes back at infinity and for NaN may depend on the machine's vector instructions;
+these are of x86-64 with AVX-512. The rest is held to what is written here by property_tests/test_platform.py.
+
+    python -m gradparity.harness.platform > docs/conventions.md
+"""
+
+
+def cells(found: Iterable[Convention], precision: str) -> dict[tuple[str, str], str]:
+    """Give what the document shows of each function and point."""
+    return {
+        (one.function, one.at): ", ".join(f"{float(text):.6g}" for text in (one.value, one.slope) if text)
+        for one in found
+        if one.precision == precision
+    }
+
+
+#: The document's tables: what they show, and the points of which they do.
+TABLES: dict[str, Callable[[str], bool]] = {
+    "kinks and zeros": lambda at: "normal" not in at and math.isfinite(float(at)),
+    "underflow": lambda at: "normal" in at,
+    "infinity and NaN": lambda at: "normal" not in at and not math.isfinite(float(at)),
+}
+
+
+def markdown(found: Mapping[str, Sequence[Convention]], versions: Mapping[str, str]) -> str:
+    """Write the document; the first implementation is the one that others are compared with."""
+    lines = [
+        _TITLE,
+        "Measured: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
+    ]
+    for precision in DOCUMENTED:
+        columns = [cells(conventions, precision) for conventions in found.values()]
+        for title, shows in TABLES.items():
+            lines += ["", f"## {precision}: {title}", "", f"| function | at | {' | '.join(found)} |"]
+            lines += ["| --- " * (2 + len(found)) + "|"]
+            for function, at in columns[0]:
+                row = [column.get((function, at), "") for column in columns]
+                kink = at in [_name(kink) for kink in kinks_of(function)]
+                if shows(at) and (kink or len(set(row)) > 1):
+                    lines.append(f"| {function} | {at} | {' | '.join(row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def written(document: str, implementation: str, precision: str, table: str) -> dict[tuple[str, str], str]:
+    """Read what a table of the document says of an implementation; empty where it says nothing."""
+    _, _, rest = document.partition(f"## {precision}: {table}\n")
+    rows = [line.strip("| ").split(" | ") for line in rest.partition("## ")[0].splitlines() if "|" in line]
+    if not rows or implementation not in rows[0]:
+        return {}
+    column = rows[0].index(implementation)
+    return {(row[0], row[1]): row[column] for row in rows[2:]}
+
+
+def main(names: Sequence[str]) -> None:
+    """Print the conventions of these implementations, or of all that are installed."""
+    installed = {one.name: one.version for one in registry.available() if one.version}
+    chosen = names or ["reference", *(name for name in registry.DEFAULTS if name in installed)]
+    found: dict[str, Sequence[Convention]] = {}
+    for name in chosen:
+        with Worker(name, timeout=60) as worker:
+            found[name] = list(conventions(worker.submit, DOCUMENTED))
+    print(markdown(found, {name: installed.get(name) or "" for name in chosen}), end="")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

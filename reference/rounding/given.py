@@ -1,0 +1,92 @@
+"""Given: arrays of numbers that are known, as Balls that know it; links are computed from nothing else.
+
+All that a Ball carries along costs as much again as the thing itself. Here there is nothing to carry yet: products
+have the model's own error only, and an activation is evaluated at points and not over ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..network import Array
+from .balls import Ball
+from .model import Model
+from .spans import Span
+
+if TYPE_CHECKING:
+    from ..scalar import Scalar
+
+
+def given(model: Model, array: Array, off: int = 0) -> Ball:
+    """Make a Ball of known numbers, each perhaps off by ``off`` roundings and its subnormals flushed to zero."""
+    mid = array.astype(model.midpoint)
+    size, least = np.abs(mid).astype(np.float64, copy=False), model.eta / 4
+    if size.min(initial=1.0) < least and np.any(flushed := (size < least) & (size > 0)):
+        return Ball(model, mid, off * model.unit * size + np.where(flushed, least, 0))
+    if not size.max(initial=0.0) <= model.largest:
+        return Ball(model, mid, off * model.unit * size)
+    return Given(model, mid, size, off)
+
+
+class Given(Ball):
+    """Finite numbers, none of them subnormal; ``off`` roundings may lie between one and what was meant."""
+
+    def __init__(self, model: Model, mid: Array, size: Array, off: int) -> None:
+        self.model, self.mid, self._size, self.off, self.terms, self.kinked = model, mid, size, off, 1, False
+
+    @cached_property
+    def rad(self) -> Array:  # type: ignore[override]
+        """The radius, which a Ball has from the start."""
+        return self._size * (self.off * self.model.unit)
+
+    @property
+    def T(self) -> Ball:
+        """The transpose."""
+        return Given(self.model, self.mid.T, self._size.T, self.off)
+
+    def __matmul__(self, other: Any) -> Ball:
+        if not isinstance(other, Given):
+            return super().__matmul__(other)
+        n, off = self.shape[-1], self.model.several(self.off + other.off)
+        mid, rad = self.mid @ other.mid, self._size @ other._size
+        overflows = not rad.max(initial=0.0) <= self.model.largest / 2
+        rad *= off + (1 + off) * self.model.gamma(n + 1)
+        rad += n * (self.model.accumulator or self.model).eta
+        if self.model.accumulator:
+            rad += self.model.closing(mid, rad)
+        return self._result(mid, rad, terms=n) if overflows else Ball.certain(self.model, mid, rad, n)
+
+    def apply(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
+        """Evaluate at every number; beside a kink, and where a number may be another, as a Ball does."""
+        if self.off:
+            return super().apply(function, order, exact)
+        with np.errstate(all="ignore"):
+            z = self.mid.astype(np.float64, copy=False)
+            pieces = [(piece, self.meets(piece, z, z)) for piece in function.pieces]
+            if len(pieces) > 1 and np.any(sum(met.astype(np.int8) for _, met in pieces) > 1):
+                return super().apply(function, order, exact)
+            known = [np.asarray(ball.mid, np.float64) for ball in exact]
+            at, around = Span(self.model, z, z), [Span(self.model, y, y) for y in known]
+            mid, rad = np.zeros_like(self.mid), np.zeros(z.shape)
+            for piece, met in pieces:
+                if not met.any():
+                    continue
+                computed = [formula(at, *around) for formula in piece.formulas(order)]
+                err = np.broadcast_to(computed[0].err, z.shape)
+                for other in computed[1:]:
+                    err = np.where(np.abs(z) <= piece.within, np.maximum(err, other.err), err)
+                value = (
+                    computed[0].lo if self.mid.dtype == z.dtype
+                    else piece.formulas(order)[0](self.mid, *(ball.mid for ball in exact))
+                )  # fmt: skip
+                everywhere = len(pieces) == 1
+                mid = value if everywhere else np.where(met, value, mid)
+                rad = np.asarray(err) if everywhere else np.where(met, err, rad)
+            lost = ~(np.isfinite(mid) & np.isfinite(rad))
+            if lost.any():
+                mid, rad = np.where(lost, 0, mid), np.where(lost, np.inf, rad)
+            return Ball(self.model, mid, rad + self.model.eta if order == 0 else rad)
