@@ -32,7 +32,8 @@ class Rounded(np.ndarray[Any, Any]):
         return np.asarray(result).astype(self.dtype).view(Rounded) if computed else result
 
 
-def _in_its_precision(array: Array) -> Array:
+def in_its_precision(array: Array) -> Array:
+    """Give an array that computes as the frameworks say they do in its precision."""
     return array.view(Rounded) if array.dtype.itemsize < 4 else array
 
 
@@ -46,11 +47,11 @@ class Reference:
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
         parameters = Parameters(
-            tuple(map(_in_its_precision, case.parameters.weights)),
-            tuple(map(_in_its_precision, case.parameters.biases)),
+            tuple(map(in_its_precision, case.parameters.weights)),
+            tuple(map(in_its_precision, case.parameters.biases)),
         )
         with np.errstate(all="ignore"):
-            answer = backprop(case.architecture, parameters, *map(_in_its_precision, (case.x, case.y)))
+            answer = backprop(case.architecture, parameters, *map(in_its_precision, (case.x, case.y)))
         arrays = {name: np.asarray(array, case.dtype) for name, array in answer.tensors().items()}
         return Gradients.from_tensors(arrays, case)
 

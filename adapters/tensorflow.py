@@ -188,7 +188,7 @@ class TensorFlow:
             if not any(reason in error.message for reason in _NO_KERNEL):
                 raise
             raise UnsupportedError(f"TensorFlow declines: {error.message.splitlines()[0]}") from None
-        return Gradients(_arrays(dW), _arrays(db), *_arrays([cost]), *map(_arrays, (delta, z, a)))
+        return Gradients(_arrays(dW), _arrays(db), _arrays([cost])[0], _arrays(delta), _arrays(z), _arrays(a))
 
     def functions(self) -> Mapping[str, str]:
         """Say which of TensorFlow's functions is judged."""

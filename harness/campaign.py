@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
+from ..property_tests.lattices import lattice_structure_at
 from ..property_tests.strategies import structure_at
 from ..reference.enclosure import Interval, enclose
 from ..reference.exact import Certifier
@@ -24,6 +25,10 @@ from .workers import Answer, Worker
 #: Cases whose enclosure is known and whose answers are not all in. Enough for a slow worker (a compiler) to
 #: fall behind for a while without stopping the others; bounded, so that memory is.
 IN_FLIGHT = 48
+
+
+#: Every so many structures one whose cases are computed without rounding. Odd, so that all precisions get some.
+LATTICE_EVERY = 9
 
 
 @dataclass(frozen=True)
@@ -118,8 +123,9 @@ def draw_cases(settings: Settings) -> Iterator[Case]:
     def drawn() -> Iterator[Case]:
         for index in count():
             precision = settings.precisions[index % len(settings.precisions)]
-            structure = structure_at(settings.seed, index, settings.activations, settings.costs)
-            yield from structure.cases(precision)
+            place = (settings.seed, index, settings.activations, settings.costs)
+            exact = lattice_structure_at(*place) if index % LATTICE_EVERY == LATTICE_EVERY - 1 else None
+            yield from (exact or structure_at(*place)).cases(precision)
 
     return islice(drawn(), settings.cases)
 

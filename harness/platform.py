@@ -35,7 +35,7 @@ from ..property_tests.probes import (
     one_layer,
     probed_layer,
 )
-from ..reference.activations import activation
+from ..reference.activations import Activation, activation
 from ..reference.costs import cost_function
 from ..reference.coupled import Coupled
 from ..reference.enclosure import enclose, links
@@ -218,7 +218,11 @@ def _arbs(array: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """One function in one precision: a case that samples it, where, and what is exact there."""
+    """One function in one precision: a case that samples it, where, and what is exact there.
+
+    ``points`` and the exact values are (rows, 512) for what couples the neurons of a layer. All else is asked as one
+    example with a neuron for each point, so that no infinity of one spoils ∂C/∂W of another, and is (points, 1) here.
+    """
 
     function: str
     precision: str
@@ -227,30 +231,38 @@ class Probe:
     exact: dict[Quantity, Exact]
 
 
+def _sampled(name: str, precision: str) -> Array:
+    """Give the points at which a function is sampled, in the shape of the case."""
+    points = dense(precision, np.random.default_rng(20))
+    coupled = name == "softmax_cross_entropy" or isinstance(_sigma(name), Coupled)
+    return points if coupled else points.reshape(1, -1)
+
+
+def _sigma(name: str) -> Activation | None:
+    return activation(probed_layer(name, 1)) if name in ACTIVATIONS else None
+
+
 @cache
 def probe(name: str, precision: str) -> Probe:
     """Make the probe of an activation or a cost; the exact values are computed once, for all implementations."""
-    rng = np.random.default_rng([20, (*ACTIVATIONS, *COSTS).index(name)])
-    points = dense(precision, rng)
-    if name in COSTS:
-        case = cost_at(name, points, rng)
-        points = case.parameters.weights[0].T
-        gradient = cost_function(Cost(name)).gradient
-        return Probe(name, precision, case, points, {"slope": exactly(gradient, (points, case.y), precision)})
-    case, sigma = activation_at(name, points, rng), activation(probed_layer(name, points.shape[1]))
-    exact: dict[Quantity, Exact] = {
-        "value": exactly(sigma.value, (points,), precision),
-        "slope": exactly(lambda y, z: sigma.vjp(-y, z), (case.y, points), precision),
-    }
-    return Probe(name, precision, case, points, exact)
+    points, rng = _sampled(name, precision), np.random.default_rng(21)
+    case = activation_at(name, points, rng) if name in ACTIVATIONS else cost_at(name, points, rng)
+    z, y = (array if len(array) > 1 else array.T for array in (case.parameters.weights[0].T, case.y))
+    sigma, exact = _sigma(name), dict[Quantity, Exact]()
+    if sigma is None:
+        exact["slope"] = exactly(cost_function(Cost(name)).gradient, (z, y), precision)
+    else:
+        exact["value"] = exactly(sigma.value, (z,), precision)
+        exact["slope"] = exactly(lambda z, y: sigma.vjp(-y, z), (z, y), precision)
+    return Probe(name, precision, case, z, exact)
 
 
 @cache
 def exponential(precision: str) -> Probe:
     """Make the probe of exp: Poisson's slope with y = 0 is e^a itself."""
-    points = dense(precision, np.random.default_rng(21))
+    points = _sampled("poisson", precision)
     case = one_layer(Layer(points.shape[1], "identity"), Cost("poisson"), points, np.zeros(points.shape))
-    return Probe("exp", precision, case, points, {"slope": exactly(np.exp, (points,), precision)})
+    return Probe("exp", precision, case, points.T, {"slope": exactly(np.exp, (points.T,), precision)})
 
 
 @dataclass(frozen=True)
@@ -292,9 +304,10 @@ def measure(one: Probe, answer: Gradients) -> Iterator[Measured]:
         result = returned(answer, quantity)
         if result is None:
             continue
+        result = result.reshape(one.points.shape)
         units = exact.units(result, one.precision)
         if one.function in (*ACTIVATIONS, *COSTS):
-            margin = far[quantity]
+            margin = far[quantity].reshape(one.points.shape)
             yield _worst(one.function, quantity, one, result, exact, units, margin)
         seen = ELEMENTARY.get(one.function)
         if seen is not None and seen.quantity == quantity:
@@ -473,10 +486,10 @@ DOCUMENTED = ("float64", "float32")
 
 _TITLE = """# Conventions
 
-What the implementations return exactly on each kink, at zero, below the smallest normal number, at infinity and for NaN:
-value, slope for an activation, and the slope for a cost (as a function of a, with the target 0, or 1 for the hinges).
-gradparity records this and judges none of it. leaky_relu and celu have alpha = 0.3, elu and huber have 1. Numbers are
-shown to six digits: accuracy is another matter, and is certified.
+What the implementations return exactly on each kink, at zero, below the smallest normal number, at infinity and for
+NaN: value, slope for an activation, and the slope for a cost (as a function of a, with the target 0, or 1 for the
+hinges). gradparity records this and judges none of it. leaky_relu and celu have alpha = 0.3, elu and huber have 1.
+Numbers are shown to six digits: accuracy is another matter, and is certified.
 
 Listed is every kink, and where somebody differs from the reference. Most adapters add a Δz of zero to z, and -0 + 0 is
 0, so that -0 does not arrive. What comes back at infinity and for NaN may depend on the machine's vector instructions;

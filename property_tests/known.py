@@ -53,7 +53,9 @@ class Known:
 _EXP_MINUS_ONE = "computed as exp(z) - 1, which cancels for small abs(z)"
 _NOT_A_DISTRIBUTION = "the gradient is softmax - y, also where y does not sum to 1"
 _FLOAT32_CONSTANT = "a constant goes through float32"
-_THRESHOLD = "tf.nn.softplus is z from log(eps) + 2 on, and e^z below its negative: 2.9 in bfloat16, 4.9 in float16"
+_THRESHOLD = (
+    "tf.nn.softplus is z from log(eps) + 2 on, and e^z below its negative: 2.9 in bfloat16, 4.9 in float16"
+)
 _OVERFLOW = "the sigmoid is 1 / (1 + e^-z), and e^-z overflows from z = -11.09 on: 0"
 _SUM_IN_PRECISION = "the sum over the batch is added up in the precision itself"
 _LOW = ("bfloat16", "float16")
@@ -87,7 +89,11 @@ KNOWN = (
     Known("tensorflow", "softmax_cross_entropy", "float64", _NOT_A_DISTRIBUTION),
     Known("tensorflow", "softmax_cross_entropy", "float32", _NOT_A_DISTRIBUTION),
     *(Known("tensorflow", name, low, _EXP_MINUS_ONE) for name in ("elu", "celu", "selu") for low in _LOW),
-    *(Known("tensorflow", name, low, _THRESHOLD) for name in ("softplus", "log_sigmoid", "mish") for low in _LOW),
+    *(
+        Known("tensorflow", name, low, _THRESHOLD)
+        for name in ("softplus", "log_sigmoid", "mish")
+        for low in _LOW
+    ),
     *(Known("tensorflow", "log_cosh", low, _THRESHOLD) for low in _LOW),
     *(Known("tensorflow", "softmax_cross_entropy", low, _NOT_A_DISTRIBUTION) for low in _LOW),
     Known("tensorflow", "BP3", "float16", f"tf.reduce_sum: {_SUM_IN_PRECISION}"),

@@ -25,6 +25,8 @@ class CostFunction:
 
     value: Callable[[Any, Any], Any]
     gradient: Callable[[Any, Any], Any]
+    #: What a gradient's error is compared with where the gradient itself vanishes, in units of the largest target.
+    scale: float = 0.0
 
 
 def _half_squared_error() -> CostFunction:
@@ -191,6 +193,7 @@ def _softmax_cross_entropy() -> CostFunction:
     return CostFunction(
         lambda a, y: -(y * log_softmax(a)).sum(),
         lambda a, y: softmax(a) * y.sum(axis=-1, keepdims=True) - y,
+        scale=1.0,  # of one output it is y - y
     )
 
 

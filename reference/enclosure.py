@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .network import Array, Case, Gradients, Parameters
 from .rounding.affine import Affine, Symbols
 from .rounding.balls import Ball
 from .rounding.given import given
+from .rounding.lattice import Lattice, lattice
 from .rounding.model import model, quick
 
 #: The radii's own arithmetic is float64, all terms positive: a chain of n operations is off by at most about
@@ -55,18 +57,15 @@ class Interval:
 def enclose(case: Case) -> dict[str, Interval]:
     """Enclose every array of an answer to a case, by its name in the document (dW1, delta2, cost, ...).
 
-    Balls first; where they are loose, affine forms too, and componentwise the smaller of the two.
+    Balls first; where they are loose, affine forms too, and componentwise the smaller of the two. Where nothing is
+    ever rounded, in any order of evaluation, a point.
     """
-    arithmetic = model(case.precision)
-
-    def given(array: Array) -> Ball:
-        return Ball.exact(arithmetic, array)
-
-    parameters = Parameters(
-        tuple(map(given, case.parameters.weights)), tuple(map(given, case.parameters.biases))
+    known = partial(given, model(case.precision))
+    weights, biases = (
+        tuple(map(known, family)) for family in (case.parameters.weights, case.parameters.biases)
     )
     with np.errstate(all="ignore"):
-        answer = backprop(case.architecture, parameters, given(case.x), given(case.y))
+        answer = backprop(case.architecture, Parameters(weights, biases), known(case.x), known(case.y))
         sizes = _natural_sizes(case, answer)
         found = {
             name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked)
@@ -76,7 +75,8 @@ def enclose(case: Case) -> dict[str, Interval]:
         if loose and _affine_operations(case) <= AFFORDABLE:
             sharper = affine(case)
             found = {name: _smaller(one, sharper[name]) for name, one in found.items()}
-    return found
+    points = lattice(case)
+    return {name: _pinned(one, points[name]) if points else one for name, one in found.items()}
 
 
 def _affine_operations(case: Case) -> int:
@@ -101,6 +101,12 @@ def _smaller(one: Interval, other: Affine | Ball) -> Interval:
     return replace(one, mid=mid, rad=np.asarray(np.where(smaller, rad, one.rad)))
 
 
+def _pinned(one: Interval, points: Lattice) -> Interval:
+    """Leave one point where every order of evaluation is exact: there the tolerance is zero."""
+    mid = np.where(points.certain, points.value, one.mid)
+    return replace(one, mid=mid, rad=np.where(points.certain, 0.0, one.rad))
+
+
 def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
     """Carry root-sum-squares back through the layers with every σ′ replaced by 1."""
     m = case.batch if case.architecture.reduction == "mean" else 1
@@ -112,7 +118,7 @@ def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
     previous = [np.abs(case.x).astype(np.float64), *a]
     with np.errstate(all="ignore"):
         gradient = cost_function(case.architecture.cost).gradient(a[-1], case.y.astype(np.float64)) / m
-        error = np.maximum(np.abs(gradient), delta[-1])
+        error = np.maximum(np.maximum(np.abs(gradient), delta[-1]), _scale(case, f"delta{len(z)}"))
         cost = 0.0 if answer.cost is None else float(np.abs(answer.cost.mid))
         sizes = {"cost": max(cost, float(np.abs(case.y).sum()) / m)}
         for l in reversed(range(case.architecture.depth)):
@@ -121,11 +127,22 @@ def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
                 "db": _root(np.sum(error**2, axis=0)), "dW": _root((error**2).T @ previous[l] ** 2),
             }  # fmt: skip
             sizes |= {f"{name}{l + 1}": float(np.max(array, initial=0.0)) for name, array in arrays.items()}
-            sizes[f"a{l + 1}"] = max(sizes[f"a{l + 1}"], activation(case.architecture.layers[l]).scale)
+            sizes[f"a{l + 1}"] = max(sizes[f"a{l + 1}"], _scale(case, f"a{l + 1}"))
             error = _root(error**2 @ W[l] ** 2)
     # Where squares overflow, or the cost's gradient is infinite, what is finite of the array itself has to do.
     tensors = answer.tensors()
     return {name: size if np.isfinite(size) else _largest(tensors[name].mid) for name, size in sizes.items()}
+
+
+def _scale(case: Case, name: str) -> float:
+    """Give what an array's errors are compared with where it vanishes by nature, as softmax's do for one neuron."""
+    network = case.architecture
+    if name.startswith("a"):
+        return activation(network.layers[int(name[1:]) - 1]).scale
+    if name != f"delta{network.depth}":
+        return 0.0
+    m = case.batch if network.reduction == "mean" else 1
+    return cost_function(network.cost).scale * _largest(case.y) / m
 
 
 def _largest(array: Array) -> float:
@@ -146,9 +163,6 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
     """
     arithmetic = quick(case.precision) if _large(case) else model(case.precision)
 
-    def known(array: Array) -> Ball:
-        return given(arithmetic, array)
-
     def returned(kind: str, array: Array) -> Ball:
         # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
         # product, which an a or a δ may be; z is a sum, and loses them unless sums are rounded afterwards.
@@ -157,14 +171,12 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
     def enclosed(interval: Interval) -> Ball:
         return Ball(arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
 
-    chain, found = Chain(case, own, known, returned, enclosed, enclosure), {}
+    chain, found = Chain(case, own, partial(given, arithmetic), returned, enclosed, enclosure), {}
     with np.errstate(all="ignore"):
         for name in own.tensors():
             ball = chain.link(name)
             if ball is not None:
-                size = _reach(ball)
-                if name.startswith("a"):
-                    size = max(size, activation(case.architecture.layers[int(name[1:]) - 1]).scale)
+                size = max(_reach(ball), _scale(case, name))
                 found[name] = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
     return found
 

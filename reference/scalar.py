@@ -72,7 +72,8 @@ class Scalar:
             result = self.pieces[0].formulas(order)[0](z, *exact)
             for piece in self.pieces[1:]:
                 result = np.where(z > piece.lo, piece.formulas(order)[0](z, *exact), result)
-        return result
+            # What is not a number lies in no piece, and stays what it is.
+            return result if len(self.pieces) == 1 else np.where(np.isnan(z), z, result)
 
     def _in_exact_arithmetic(self, order: int, z: Array, exact: Sequence[Array]) -> Array:
         """Evaluate arb by arb, each in the pieces it touches: at a kink, the union of what they say."""

@@ -10,7 +10,7 @@ import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, Parameters
 from gradparity.adapters import document
 from gradparity.adapters.document import read, read_case, read_one, write_case, write_gradients, write_message
-from gradparity.reference.network import MalformedError
+from gradparity.reference.network import DTYPES, MalformedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,7 +53,7 @@ def redescribed(**changes: object) -> bytes:
 
 
 class TestRoundTrip:
-    @pytest.mark.parametrize("precision", ["float64", "float32"])
+    @pytest.mark.parametrize("precision", DTYPES)
     def test_a_case_comes_back_bit_for_bit(self, precision: str) -> None:
         case = make_case(precision)
         back = read_case(write_case(case))
@@ -63,6 +63,19 @@ class TestRoundTrip:
         for name, array in case.tensors().items():
             assert back.tensors()[name].dtype == array.dtype
             assert back.tensors()[name].tobytes() == array.tobytes()
+
+    @pytest.mark.parametrize(
+        ("precision", "name"),
+        [("float64", "F64"), ("float32", "F32"), ("bfloat16", "BF16"), ("float16", "F16")],
+    )
+    def test_the_header_names_the_precision_as_safetensors_does(self, precision: str, name: str) -> None:
+        header = header_of(write_case(make_case(precision)))
+        assert {header[key]["dtype"] for key in ("x", "y", "W1", "b2")} == {name}
+
+    def test_bits_of_one_low_precision_are_not_those_of_the_other(self) -> None:
+        blob = write_case(make_case("bfloat16"))
+        with pytest.raises(MalformedError, match="W1 is float16, but should be bfloat16"):
+            read_case(blob.replace(b'"dtype":"BF16"', b'"dtype":"F16" '))
 
     def test_special_values_survive(self) -> None:
         x = np.array([[np.nan, -0.0, np.inf], [5e-324, -np.inf, 1e308]])
@@ -159,8 +172,8 @@ class TestRefused:
 
     def test_a_dtype_that_is_not_judged(self) -> None:
         header = {"__metadata__": header_of(BLOB)["__metadata__"]}
-        header["x"] = {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}
-        with pytest.raises(MalformedError, match="x has dtype F16, which gradparity does not judge"):
+        header["x"] = {"dtype": "I16", "shape": [1], "data_offsets": [0, 2]}
+        with pytest.raises(MalformedError, match="x has dtype I16, which gradparity does not judge"):
             read(assemble(header, b"ab"))
 
     @pytest.mark.parametrize("nested", [b"[" * 100_000, b'{"a":' * 100_000])

@@ -14,7 +14,7 @@ from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference import exact
 from gradparity.reference.enclosure import Interval, enclose
 from gradparity.reference.exact import Certificate, Certifier, ExactArray, exact_gradients
-from gradparity.reference.network import Architecture, Array, Case, Cost, Layer, Parameters
+from gradparity.reference.network import DTYPES, Architecture, Array, Case, Cost, Layer, Parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,14 +102,14 @@ def certificate_for(asked: Case, radii: float, enclosure: Interval | None = None
     return Certifier(asked).certify("dW1", INDEX, result, enclosure or right)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", DTYPES)
 @pytest.mark.parametrize("radii", [-1e6, -2.0, -1.1, 1.1, 2.0, 1e6])
 def test_a_result_outside_is_certified(radii: float, precision: str) -> None:
     found = certificate_for(tanh_case(precision), radii)
     assert (found.holds, found.sound) == (True, True)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", DTYPES)
 @pytest.mark.parametrize("radii", [-0.9, 0.0, 0.9])
 def test_a_result_inside_is_not(radii: float, precision: str) -> None:
     found = certificate_for(tanh_case(precision), radii)

@@ -92,6 +92,17 @@ DEFECTS = {
 }
 
 
+def without_a_kernel(framework: str) -> Any:
+    """A function that a framework cannot compute in float16."""
+    home = importlib.import_module({"jax": "jax.numpy"}.get(framework, framework))
+    functions = {
+        "torch": home.special.log_ndtr,
+        "tensorflow": home.math.ndtri,
+        "jax": lambda z: z + home.linalg.svdvals(z).sum(),
+    }
+    return functions[framework]
+
+
 def network(activation: str, cost: str, precision: str = "float64", reduction: str = "mean") -> Case:
     """A case of two layers, batch 2: ``activation``, and then what ``cost`` needs below it."""
     rng = np.random.default_rng(5)
@@ -198,6 +209,24 @@ def examine_cost(impl: Implementation, name: str) -> dict[str, Any]:
     return seen
 
 
+def declines(adapter: Any, impl: Implementation) -> dict[str, str]:
+    """What the implementation says of a function that has no float16 kernel, and of a fault of its own."""
+
+    def broken(z: Any) -> Any:
+        raise ValueError("a fault")
+
+    said, kept = {}, adapter.ACTIVATIONS["mish"]
+    tried = {"without a kernel": without_a_kernel(impl.name.partition(":")[0]), "broken": broken}
+    for (name, function), cost in zip(tried.items(), ("huber", "hinge"), strict=True):
+        adapter.ACTIVATIONS["mish"] = ("", function)
+        try:
+            impl.gradients(network("mish", cost, "float16"))
+        except Exception as error:
+            said[name] = f"{type(error).__name__}: {error}"
+    adapter.ACTIVATIONS["mish"] = kept
+    return said
+
+
 def main(name: str) -> None:
     framework, mode = name.split(":")
     adapter = importlib.import_module(f"gradparity.adapters.{framework}")
@@ -207,6 +236,7 @@ def main(name: str) -> None:
         "name": impl.name,
         "version": impl.version,
         "functions": dict(impl.functions()),
+        "declines": declines(adapter, impl),
         **{activation: examine_activation(impl, activation) for activation in ACTIVATIONS},
         **{cost: examine_cost(impl, cost) for cost in COSTS},
     }
@@ -234,6 +264,14 @@ def test_it_says_what_it_is_and_which_functions_are_judged(name: str) -> None:
     assert name.split(":")[1] in seen["modes"]
     assert seen["version"][0].isdigit()
     assert set(seen["functions"]) == {*ACTIVATIONS, *COSTS}
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+def test_what_has_no_kernel_in_a_precision_is_declined_and_a_fault_is_not(name: str) -> None:
+    said = examined(name)["declines"]
+    assert said["without a kernel"].startswith("UnsupportedError: "), said
+    assert " declines: " in said["without a kernel"]
+    assert said["broken"].startswith("ValueError: ") and "a fault" in said["broken"], said
 
 
 @pytest.mark.parametrize("function", [*ACTIVATIONS, *COSTS])

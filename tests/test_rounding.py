@@ -1,7 +1,7 @@
 """Spans and Balls hold what they promise: every result that arithmetic within the model may give, and the truth.
 
-Three opponents: NumPy's own float32 and float64; an adversary who pushes every operation by its full allowance,
-in 300-bit arithmetic, so that nothing is lost in the telling; and sums in any order. And each check can fail.
+Three opponents: NumPy's own arithmetic, in every precision; an adversary who pushes every operation by its full
+allowance, in 300-bit arithmetic, so that nothing is lost in the telling; and sums in any order. Each check can fail.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import flint
+import ml_dtypes
 import numpy as np
 import pytest
 from flint import arb
-from gradparity.adapters.reference import Reference
+from gradparity.adapters.reference import Reference, in_its_precision
 from gradparity.harness.verdict import margins
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
 from gradparity.property_tests.strategies import architectures
@@ -56,10 +57,12 @@ def _in_high_precision() -> Iterator[None]:
 
 def numbers(precision: str, most: float = math.inf) -> st.SearchStrategy[float]:
     """Draw what a precision holds: ordinary sizes, and everything from the subnormals to the largest."""
-    width: Literal[32, 64] = 32 if precision == "float32" else 64
+    widths: dict[int, Literal[16, 32, 64]] = {8: 64, 4: 32, 2: 16}
+    width = 32 if precision == "bfloat16" else widths[DTYPES[precision].itemsize]
     ordinary = st.floats(-64, 64, width=width)
     extreme = st.floats(allow_nan=False, allow_infinity=False, width=width)
-    return (ordinary | extreme).filter(lambda x: abs(x) <= most)
+    held = (ordinary | extreme).map(lambda x: float(DTYPES[precision].type(x)))
+    return held.filter(lambda x: abs(x) <= min(most, float(ml_dtypes.finfo(DTYPES[precision]).max)))
 
 
 def one(value: float) -> Any:
@@ -96,7 +99,7 @@ EXACT_UNARY: dict[str, Callable[[Any], Any]] = {
 
 def pushed(value: Any, units: float, m: Model, relative: float, absolute: float) -> Any:
     """Round as badly as the model allows: by u of the case's precision, and by eta."""
-    unit = arb(float(np.finfo(m.precision).eps)) / 2
+    unit = arb(float(ml_dtypes.finfo(DTYPES[m.precision]).eps)) / 2
     return value * (1 + relative * units * unit) + absolute * arb(m.eta)
 
 
@@ -105,7 +108,7 @@ def pushed(value: Any, units: float, m: Model, relative: float, absolute: float)
 
 def holds(span: Span, exact: Any, computed: Any) -> bool:
     """Whether a span allows for an exact value and for what was computed of it; where it knows nothing, yes."""
-    err = float(span.err[0])
+    err = float(np.asarray(span.err)[0])
     if not math.isfinite(err):
         return True
     if not (exact.is_finite() and computed.is_finite()):
@@ -166,7 +169,7 @@ def test_a_span_holds_the_worst_elementary_function(
     assert holds(
         result,
         EXACT_UNARY[name](exact),
-        pushed(EXACT_UNARY[name](computed), K[name], result.model, relative, absolute),
+        pushed(EXACT_UNARY[name](computed), result.model.K[name], result.model, relative, absolute),
     )
 
 
@@ -178,7 +181,7 @@ def test_a_span_holds_numpy(name: str, data: st.DataObject, precision: str) -> N
     function, exact = (BINARY[name],) * 2 if name in BINARY else (UNARY[name], EXACT_UNARY[name])
     with np.errstate(all="ignore"):
         span = function(*(Span(model(precision), one(x), one(x)) for x in values))
-        computed = function(*(one(x).astype(precision) for x in values))
+        computed = function(*(in_its_precision(one(x).astype(precision)) for x in values))
     assert holds(span, exact(*map(arb, values)), exactly(computed[0]))
 
 
@@ -189,7 +192,7 @@ def test_the_adversary_reaches_the_edge_of_a_span_and_not_beyond(name: str, prec
     values = [0.75, 1.25] if name in BINARY else [0.75]
     function, exact = (BINARY[name],) * 2 if name in BINARY else (UNARY[name], EXACT_UNARY[name])
     span = function(*(Span(model(precision), one(x), one(x)) for x in values))
-    truth, units = exact(*map(arb, values)), K.get(name, 1)
+    truth, units = exact(*map(arb, values)), span.model.K.get(name, 1)
     push = 1 if truth > 0 else -1
     assert holds(span, truth, pushed(truth, units, span.model, 1, push))
     if name != "ndtr":  # which is allowed K u of 1/2 besides, for its left tail
@@ -265,15 +268,17 @@ def test_a_matrix_product_with_its_bias_holds_every_order(
     data: st.DataObject, precision: str, n: int
 ) -> None:
     dtype, m = DTYPES[precision].type, model(precision)
-    most = 2.0 ** (60 if precision == "float32" else 500)
+    summed_in = DTYPES[m.accumulator.precision].type if m.accumulator else dtype
+    most = m.largest**0.4
     row, column = (data.draw(st.lists(numbers(precision, most), min_size=n, max_size=n)) for _ in range(2))
     bias = data.draw(numbers(precision, most))
     a, w, b = (Ball.exact(m, np.array(values, dtype)) for values in ([row], [column], [bias]))
     with np.errstate(all="ignore"):
-        products = [dtype(x) * dtype(y) for x, y in zip(row, column, strict=True)]
-        results = [total + dtype(bias) for total in orders(products)]  # the bias at the end
-        results += list(orders([*products, dtype(bias)]))  # and anywhere in the sum
-        results += [(np.array([row], dtype) @ np.array([column], dtype).T)[0, 0] + dtype(bias)]
+        products = [summed_in(x) * summed_in(y) for x, y in zip(row, column, strict=True)]
+        results = [dtype(total) + dtype(bias) for total in orders(products)]  # the bias at the end
+        results += [dtype(total) for total in orders([*products, summed_in(bias)])]  # and anywhere in the sum
+        left, right = (in_its_precision(np.array([values], dtype)) for values in (row, column))
+        results += [(left @ right.T)[0, 0] + dtype(bias)]
         ball = a @ w.T + b
     exact = sum((arb(x) * arb(y) for x, y in zip(row, column, strict=True)), arb(bias))
     assert inside(ball, [[exact]])
@@ -283,11 +288,12 @@ def test_a_matrix_product_with_its_bias_holds_every_order(
 @many
 @given(data=st.data(), precision=precisions, n=st.integers(1, 12))
 def test_a_sum_holds_every_order(data: st.DataObject, precision: str, n: int) -> None:
-    dtype = DTYPES[precision].type
-    values = data.draw(st.lists(numbers(precision, 2.0**100), min_size=n, max_size=n))
-    ball = Ball.exact(model(precision), np.array(values, dtype)).sum()
+    dtype, m = DTYPES[precision].type, model(precision)
+    summed_in = DTYPES[m.accumulator.precision].type if m.accumulator else dtype
+    values = data.draw(st.lists(numbers(precision, m.largest / 2**6), min_size=n, max_size=n))
+    ball = Ball.exact(m, np.array(values, dtype)).sum()
     assert inside(ball, sum(map(arb, values), arb(0)))
-    assert all(inside(ball, exactly(total)) for total in orders([dtype(x) for x in values]))
+    assert all(inside(ball, exactly(dtype(total))) for total in orders([summed_in(x) for x in values]))
 
 
 def test_a_lost_term_and_a_hundredth_more_than_the_radius_are_seen() -> None:
@@ -315,7 +321,7 @@ def test_softmax_of_a_ball_holds_numpy_and_the_truth(
     assert isinstance(sigma, Coupled)
     with np.errstate(all="ignore"):
         result = sigma.value(ball)
-        computed = sigma.value(ball.mid.astype(precision))
+        computed = sigma.value(in_its_precision(ball.mid.astype(precision)))
     # A common shift changes nothing, and keeps arb's exponentials within reach.
     shifted = [value - max(values[0], key=lambda x: x.mid()) for value in values[0]]
     total = sum(x.exp() for x in shifted)
@@ -531,18 +537,43 @@ class Pushed:
     def __getattr__(self, name: str) -> Callable[[], Pushed]:
         if name not in K:
             raise AttributeError(name)
-        return lambda: self._off(getattr(self.value, name)(), K[name])
+        return lambda: self._off(getattr(self.value, name)(), self.m.K[name])
+
+
+class Summed(np.ndarray[Any, Any]):
+    """Pushed numbers of a precision that is summed in a better one: sums are pushed there, and once here."""
+
+    pushed: type[Pushed]
+    pushed_in_the_sum: type[Pushed]
+
+    def _widened(self, values: Any) -> Any:
+        return self._each(values, lambda one: self.pushed_in_the_sum(Pushed._of(one)))
+
+    def _rounded(self, sums: Any) -> Any:
+        return self._each(sums, lambda one: self.pushed._off(one.value)).view(type(self))
+
+    @staticmethod
+    def _each(values: Any, function: Callable[[Any], Any]) -> Any:
+        return np.vectorize(function, otypes=[object])(np.asarray(values, dtype=object))
+
+    def __matmul__(self, other: Any) -> Any:
+        return self._rounded(self._widened(self) @ self._widened(other))
+
+    def sum(self, axis: Any = None, keepdims: Any = False) -> Any:  # type: ignore[override]
+        return self._rounded(self._widened(self).sum(axis=axis, keepdims=keepdims))[()]
 
 
 def answer_of_the_adversary(case: Case, seed: int) -> dict[str, Any]:
     """Run backprop on numbers that are as wrong as they may be."""
-    rules = {"m": model(case.precision), "dice": np.random.default_rng(seed)}
-    adversary = type("Adversary", (Pushed,), rules)
+    m, dice = model(case.precision), np.random.default_rng(seed)
+    adversary = type("Adversary", (Pushed,), {"m": m, "dice": dice})
+    summing = type("Summing", (Pushed,), {"m": m.accumulator, "dice": dice})
+    kind = type("Array", (Summed,), {"pushed": adversary, "pushed_in_the_sum": summing})
 
     def given_away(array: Any) -> Any:
         result = np.empty(array.shape, dtype=object)
         result.flat[:] = [adversary(arb(float(value))) for value in array.flat]
-        return result
+        return result.view(kind) if m.accumulator else result
 
     W, b = (tuple(map(given_away, family)) for family in (case.parameters.weights, case.parameters.biases))
     answer = backprop(case.architecture, Parameters(W, b), given_away(case.x), given_away(case.y))

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..network import Array
 from .balls import Ball
-from .model import REDUCTION_ROUNDINGS, Model
+from .model import REDUCTION_ROUNDINGS, Model, flushed
 from .spans import Span
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ class Affine:
 
     @classmethod
     def exact(cls, model: Model, symbols: Symbols, array: Array) -> Affine:
-        """A batch (m, n) that everybody is given, and knows without error."""
+        """A batch (m, n) that everybody is given, and knows without error but for flushed subnormals."""
         m, n = array.shape
-        return cls(model, symbols, array.astype(model.midpoint), np.zeros((m, 0, n)), np.zeros((m, n)))
+        return cls(model, symbols, array.astype(model.midpoint), np.zeros((m, 0, n)), flushed(model, array))
 
     @property
     def rad(self) -> Array:
@@ -155,7 +155,10 @@ class Affine:
         gen = self._with_symbols()
         size = np.abs(weights)
         radius = self.spread @ size
-        own = self.model.summed(n + 1, n, (np.abs(self.mid).astype(np.float64) + self.spread) @ size)
+        reach, lost_weights = np.abs(self.mid).astype(np.float64) + self.spread, flushed(self.model, weights)
+        own = self.model.summed(n + 1, n, reach @ size)
+        if lost_weights.any():
+            own = own + reach @ lost_weights
         mid = self.mid @ known
         loc = own + self.model.closing(mid, radius + own) + 2 * n * _U64 * radius
         lost = np.broadcast_to(self.lost.any(axis=1, keepdims=True), (self.shape[0], known.shape[1]))

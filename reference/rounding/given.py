@@ -14,7 +14,7 @@ import numpy as np
 
 from ..network import Array
 from .balls import Ball
-from .model import Model
+from .model import Model, flushed
 from .spans import Span
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def given(model: Model, array: Array, off: int = 0) -> Ball:
     """Make a Ball of known numbers, each perhaps off by ``off`` roundings and its subnormals flushed to zero."""
     mid = array.astype(model.midpoint)
-    size, least = np.abs(mid).astype(np.float64, copy=False), model.eta / 4
-    if size.min(initial=1.0) < least and np.any(flushed := (size < least) & (size > 0)):
-        return Ball(model, mid, off * model.unit * size + np.where(flushed, least, 0))
+    size = np.abs(mid).astype(np.float64, copy=False)
+    if size.min(initial=1.0) < model.eta and np.any(lost := flushed(model, size)):
+        return Ball(model, mid, off * model.unit * size + lost)
     if not size.max(initial=0.0) <= model.largest:
         return Ball(model, mid, off * model.unit * size)
     return Given(model, mid, size, off)

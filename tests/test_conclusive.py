@@ -1,0 +1,59 @@
+"""A campaign's verdicts mean something: hardly any is inconclusive, and bounds that went vacuous would show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from gradparity import Case, Gradients
+from gradparity.adapters.reference import load
+from gradparity.harness import verdict
+from gradparity.harness.campaign import Settings, draw_cases
+from gradparity.harness.verdict import Verdict, judge_answer
+from gradparity.reference import enclosure
+from gradparity.reference.enclosure import enclose
+from gradparity.reference.exact import Certifier
+
+#: Of all verdicts at default settings.
+MOST = 0.01
+
+
+def counted(cases: Iterable[Case], everything: bool = True) -> Counter[Verdict]:
+    found: Counter[Verdict] = Counter()
+    for case in cases:
+        answer = load("").gradients(case)
+        given = answer if everything else Gradients(answer.dW, answer.db)
+        judged = judge_answer(case, given, enclose(case), Certifier(case))
+        found.update(one.verdict for one in judged.verdicts)
+    return found
+
+
+def share(found: Counter[Verdict]) -> float:
+    return found[Verdict.INCONCLUSIVE] / found.total()
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_hardly_any_verdict_is_inconclusive(seed: int) -> None:
+    found = counted(draw_cases(Settings((), 320, seed)))
+    assert share(found) < MOST
+    assert found[Verdict.DIVERGES] == 0
+
+
+def test_without_links_a_few_more_are() -> None:
+    """An implementation that gives ∂C/∂W and ∂C/∂b only is judged by its chain."""
+    assert share(counted(draw_cases(Settings((), 160, 0)), everything=False)) < 4 * MOST
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_bounds_that_went_vacuous_are_noticed(everything: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enclosure, "INFLATION", 1e17)
+    found = counted(draw_cases(Settings((), 40, 0, ("float64",))), everything)
+    assert share(found) > 0.5
+
+
+def test_a_bound_that_may_be_as_wide_as_it_likes_would_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What notices is WIDEST; without it, vacuous bounds agree with everybody."""
+    monkeypatch.setattr(enclosure, "INFLATION", 1e17)
+    monkeypatch.setattr(verdict, "WIDEST", 1e30)
+    assert share(counted(draw_cases(Settings((), 40, 0, ("float64",))))) < 0.5
