@@ -7,6 +7,7 @@ certified in arbitrary precision; three lines of the framework itself are enough
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Cost, Layer
 
@@ -16,15 +17,16 @@ class Known:
     """One known divergence: whose (a framework, in any mode), in which function and precision, and why.
 
     ``function`` is an activation or a cost; or an equation, where that itself is off, whatever the functions.
-    ``only_in_a_network``: it needs what a single layer does not have, such as saturated probabilities, or it is
-    in the cost's value and not in its slope.
+    ``shows`` "in a network": it needs what a single layer does not have, such as saturated probabilities, or it is
+    in the cost's value and not in its slope. "densely": only where a function is sampled at very many points, or very
+    many numbers are added up.
     """
 
     framework: str
     function: str
     precision: str
     reason: str
-    only_in_a_network: bool = False
+    shows: Literal["everywhere", "in a network", "densely"] = "everywhere"
 
     def __str__(self) -> str:
         return f"{self.framework} {self.function} {self.precision}"
@@ -53,11 +55,9 @@ class Known:
 _EXP_MINUS_ONE = "computed as exp(z) - 1, which cancels for small abs(z)"
 _NOT_A_DISTRIBUTION = "the gradient is softmax - y, also where y does not sum to 1"
 _FLOAT32_CONSTANT = "a constant goes through float32"
-_THRESHOLD = (
-    "tf.nn.softplus is z from log(eps) + 2 on, and e^z below its negative: 2.9 in bfloat16, 4.9 in float16"
-)
 _OVERFLOW = "the sigmoid is 1 / (1 + e^-z), and e^-z overflows from z = -11.09 on: 0"
 _SUM_IN_PRECISION = "the sum over the batch is added up in the precision itself"
+_SUM_OF_THE_LAYER = "the sum over 512 neurons, on the way back, is added up in the precision itself"
 _LOW = ("bfloat16", "float16")
 
 KNOWN = (
@@ -67,11 +67,18 @@ KNOWN = (
     Known("torch", "binary_cross_entropy", "float64", "a (1 - a) is at least 1e-12, and log at least -100"),
     Known("torch", "binary_cross_entropy", "float32", "a (1 - a) is at least 1e-12, and log at least -100"),
     Known(
+        "torch",
+        "binary_cross_entropy",
+        "bfloat16",
+        "a (1 - a) is at least 1e-12, and log at least -100",
+        shows="in a network",
+    ),
+    Known(
         "jax",
         "binary_cross_entropy",
         "float64",
         "the cost's log1p is off by up to 240 units from -0.414 to -0.37",
-        only_in_a_network=True,
+        shows="in a network",
     ),
     Known("tensorflow", "elu", "float64", _EXP_MINUS_ONE),
     Known("tensorflow", "elu", "float32", _EXP_MINUS_ONE),
@@ -89,16 +96,23 @@ KNOWN = (
     Known("tensorflow", "softmax_cross_entropy", "float64", _NOT_A_DISTRIBUTION),
     Known("tensorflow", "softmax_cross_entropy", "float32", _NOT_A_DISTRIBUTION),
     *(Known("tensorflow", name, low, _EXP_MINUS_ONE) for name in ("elu", "celu", "selu") for low in _LOW),
-    *(
-        Known("tensorflow", name, low, _THRESHOLD)
-        for name in ("softplus", "log_sigmoid", "mish")
-        for low in _LOW
-    ),
-    *(Known("tensorflow", "log_cosh", low, _THRESHOLD) for low in _LOW),
     *(Known("tensorflow", "softmax_cross_entropy", low, _NOT_A_DISTRIBUTION) for low in _LOW),
+    *(
+        Known(
+            "tensorflow",
+            name,
+            "bfloat16",
+            "tf.nn.softplus is z from log(eps) + 2 = 2.9 on, and e^z below -2.9",
+        )
+        for name in ("softplus", "log_sigmoid")
+    ),
     Known("tensorflow", "BP3", "float16", f"tf.reduce_sum: {_SUM_IN_PRECISION}"),
+    Known("tensorflow", "cost", "float16", f"tf.reduce_sum: {_SUM_IN_PRECISION}", shows="densely"),
     *(Known("jax", "BP3", low, f"the derivative of a broadcast: {_SUM_IN_PRECISION}") for low in _LOW),
     *(Known("jax", name, "float16", _OVERFLOW) for name in ("sigmoid", "silu")),
+    Known("tensorflow", "log_softmax", "float16", _SUM_OF_THE_LAYER, shows="densely"),
+    Known("jax", "softmax", "float16", _SUM_OF_THE_LAYER, shows="densely"),
+    Known("jax", "log_softmax", "bfloat16", _SUM_OF_THE_LAYER, shows="densely"),
 )
 
 
@@ -106,7 +120,7 @@ def blamed_functions(network: Architecture, equation: str, layer: int, name: str
     """What may be at fault where an equation does not hold: σ of the layer, the cost, or the equation itself."""
     activation = network.layers[layer - 1].activation
     if equation == "cost":
-        return {network.cost.name}
+        return {network.cost.name, equation}
     if equation == "BP1":
         return {network.cost.name, activation}
     return {activation} if equation == "BP2" or name.startswith("a") else {equation}

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import ml_dtypes
 import numpy as np
 import pytest
 from gradparity.adapters.reference import Reference
@@ -67,7 +68,7 @@ def found_again(known: Known, ask: Ask) -> bool:
     """Whether a known divergence shows on a case that is aimed at it."""
     for seed in range(SEEDS):
         for regime in REGIMES:
-            asked = case(known.network(), 1, regime, seed, known.precision)
+            asked = case(known.network(), known.batch, regime, seed, known.precision)
             for one in judge(asked, ask(asked)).blamed:
                 if known.function in blamed_functions(asked.architecture, one.equation, one.layer, one.name):
                     return True
@@ -75,7 +76,8 @@ def found_again(known: Known, ask: Ask) -> bool:
 
 
 def test_what_is_known_to_diverge_still_does(worker: Worker, ask: Ask) -> None:
-    mended = [known for known in KNOWN if known.is_about(worker.name) and not found_again(known, ask)]
+    listed = [known for known in KNOWN if known.is_about(worker.name) and known.shows != "densely"]
+    mended = [str(known) for known in listed if not found_again(known, ask)]
     assert mended == [], "these agree today: take them out of known.py"
 
 
@@ -106,7 +108,7 @@ def test_a_broken_equation_is_the_one_that_is_blamed(equation: str, name: str, p
     answer = Reference().gradients(asked)
     assert judge(asked, answer).blamed == []
     arrays = {key: np.array(array) for key, array in answer.tensors().items()}
-    arrays[name] *= asked.dtype.type(1 + 1000 * np.finfo(asked.dtype).eps)
+    arrays[name] *= asked.dtype.type(1 + 1000 * float(ml_dtypes.finfo(asked.dtype).eps))
     broken = judge(asked, Gradients.from_tensors(arrays, asked))
     assert [(one.equation, one.name) for one in broken.blamed][:1] == [(equation, name)]
     assert list(unknown("torch:eager", broken))  # tanh and the quadratic cost are in nobody's list

@@ -28,12 +28,6 @@ from gradparity.reference.rounding.model import model
 
 DOCUMENT = Path(platform.__file__).parents[1] / "docs" / "conventions.md"
 
-#: What diverges where a function is sampled densely, and not in the networks that known.py is held to.
-ONLY_HERE = {
-    ("torch", "binary_cross_entropy", "bfloat16"): "a (1 - a) is at least 1e-12",
-    ("jax", "softmax", "float16"): "512 exponentials are added up in float16 on the way back",
-}
-
 reference = Reference()
 
 
@@ -60,12 +54,7 @@ def bad(ask: Ask, precision: str = "float64") -> set[tuple[str, str]]:
 
 def is_known(implementation: str, one: Measured) -> bool:
     about = {(known.function, known.precision) for known in KNOWN if known.is_about(implementation)}
-    framework = implementation.partition(":")[0]
-    return (
-        (one.function, one.precision) in about
-        or (one.through, one.precision) in about
-        or (framework, one.function, one.precision) in ONLY_HERE
-    )
+    return (one.function, one.precision) in about or (one.through, one.precision) in about
 
 
 @pytest.mark.parametrize("precision", DTYPES)

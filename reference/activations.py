@@ -340,7 +340,8 @@ def _softsign() -> Elementwise:
             hi,
         )
 
-    return Elementwise(Scalar((piece(-1, -np.inf, 0), piece(1, 0, np.inf))))
+    # The quotient rule multiplies the upstream by 1 / (1 + abs(z))², where it may underflow, and then by z.
+    return Elementwise(Scalar((piece(-1, -np.inf, 0), piece(1, 0, np.inf))), lambda size: 2 + size)
 
 
 def _hardtanh() -> Elementwise:

@@ -122,6 +122,10 @@ class Ball:
         rad = self.rad.sum(axis=axis, keepdims=keepdims) + self.model.summed(n, n, size)
         if axis is None:  # a cost may be summed over outputs, rounded, and then summed over examples
             rad = rad + self.model.closing(size, rad, len(self.mid))
+            # and its terms may still lack their factor 1/2.
+            rad = np.asarray(
+                rad if 2 * np.max(size + rad) <= self.model.largest else np.full_like(rad, np.inf)
+            )
         return self._result(mid, np.asarray(rad + self.model.closing(mid, rad)))
 
     def divided(self, m: int) -> Ball:
