@@ -26,7 +26,7 @@ class Elementwise:
 
     scalar: Scalar
     #: The largest product of factors of σ′ that a formula may multiply before or after the rest, for abs(z).
-    amplification: Callable[[Array], Array] = lambda size: np.full_like(size, 2.0)
+    amplification: Callable[[Array], Array | float] = lambda size: 2.0
     scale: float = 0.0
 
     @property

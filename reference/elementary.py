@@ -46,7 +46,7 @@ def sigmoid(x: Any) -> Any:
     if x.dtype == object:
         return 1 / (1 + np.exp(-x))
     fall = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + fall), fall / (1 + fall))
+    return np.where(x >= 0, 1, fall) / (1 + fall)
 
 
 def erf(x: Any) -> Any:

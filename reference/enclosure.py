@@ -37,7 +37,7 @@ AFFORDABLE = 2**33
 
 #: Products of long doubles have no fast kernel. Where a layer takes more multiplications than this, links have
 #: midpoints in float64, which for float64 doubles their radius.
-LARGE = 2**16
+LARGE = 2**10
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ def _scale(case: Case, name: str) -> float:
     if name != f"delta{network.depth}":
         return 0.0
     m = case.batch if network.reduction == "mean" else 1
-    return cost_function(network.cost).scale * _largest(case.y) / m
+    scale = cost_function(network.cost).scale
+    return scale * _largest(case.y) / m if scale else 0.0
 
 
 def _largest(array: Array) -> float:
@@ -186,13 +187,15 @@ def _large(case: Case) -> bool:
 
 
 def _reach(ball: Ball) -> float:
-    """Give the largest absolute value in a link's interval, where that is finite.
+    """Bound the largest absolute value in a link's interval, where that is finite.
 
     A radius of more than half of it holds an answer of zeros, or of the opposite sign.
     """
+    radius = float(ball.rad.max(initial=0.0))
+    if radius < np.inf:
+        return float(max(ball.mid.max(initial=0.0), -ball.mid.min(initial=0.0))) + radius
     reach = np.abs(ball.mid).astype(np.float64, copy=False) + ball.rad
-    largest = float(reach.max(initial=0.0))
-    return largest if np.isfinite(largest) else float(np.max(reach[np.isfinite(reach)], initial=0.0))
+    return float(np.max(reach[np.isfinite(reach)], initial=0.0))
 
 
 @dataclass(frozen=True)

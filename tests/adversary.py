@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 BITS = 300
 
-#: The longest list of formulas that any derivative has.
-FORMULAS = 5
+#: Which formula of each list, whose longest has five; and whether a product with a sum is expanded.
+HABITS = [*itertools.product(range(5), (False, True))]
 
 
 @dataclass
@@ -44,9 +44,11 @@ class Run:
 
     model: Model
     formula: int = 0
+    distributes: bool = False
     signs: Sequence[Array] | None = None
     excess: float = 1.0
     tape: list[Pushed] = field(default_factory=list)
+    constants: dict[float, Pushed] = field(default_factory=dict)
 
     def unit(self, accumulated: bool = False) -> Any:
         """u of the precision, or of what it adds up in. The model's own has that of the midpoints on top."""
@@ -105,6 +107,9 @@ class Pushed:
         self.allowance = None if allowance is None else np.asarray(allowance, dtype=object)
         #: The terms of a sum that is still open: a bias may be added to it at any place.
         self.terms: Pushed | None = None
+        #: What a sum of two was made of, and what a choice was made among.
+        self.summands: tuple[Pushed, ...] = ()
+        self.options: Sequence[tuple[Array, Pushed]] = ()
         if self.allowance is not None and run.signs is not None:
             push = run.excess * (run.signs[len(run.tape)] * self.allowance)
             self.value = np.asarray(self.value + push, dtype=object)
@@ -144,10 +149,12 @@ class Pushed:
 
     def constant(self, value: float, err: float) -> Pushed:
         """A constant, rounded once for all; one that a double does not hold is rounded as doubles are."""
-        truth = np.asarray(arb(value), dtype=object)
-        if err == 0 or self.model.precision == "float64":
-            return Pushed(self.run, truth)
-        return self.rounded(truth, (), eta=0)
+        known = self.run.constants
+        if value not in known:
+            truth = np.asarray(arb(value), dtype=object)
+            held = err == 0 or self.model.precision == "float64"
+            known[value] = Pushed(self.run, truth) if held else self.rounded(truth, (), eta=0)
+        return known[value]
 
     def _lift(self, other: Any) -> Pushed:
         if isinstance(other, Pushed):
@@ -281,7 +288,9 @@ class Pushed:
     def _plus(self, other: Pushed, accumulated: bool = False) -> Pushed:
         # What is too small for an addition can only be its result, if that is flushed; eta is four times as much.
         parents = [(self, partial(_fitted, shape=self.shape)), (other, partial(_fitted, shape=other.shape))]
-        return self.rounded(self.value + other.value, parents, eta=0.25, accumulated=accumulated)
+        total = self.rounded(self.value + other.value, parents, eta=0.25, accumulated=accumulated)
+        total.summands = (self, other)
+        return total
 
     def _finished(self) -> Pushed:
         """A sum, rounded where it was added up in a better precision."""
@@ -338,8 +347,16 @@ class Pushed:
     # ----------------------------------------------------------------------------------------- activations and costs
 
     def in_any_order(self, upstream: Pushed, amplification: Array) -> Pushed:
-        """This product, whose factors are multiplied as they stand."""
-        return self
+        """This product upstream ⊙ σ′, which automatic differentiation expands where σ′ comes from a product's rule."""
+        return self.parents[1][0]._expanded(upstream) if self.run.distributes else self
+
+    def _expanded(self, upstream: Pushed) -> Pushed:
+        if self.options:
+            return self._chosen([(wanted, option._expanded(upstream)) for wanted, option in self.options])
+        if self.summands and all(one.shape for one in self.summands):
+            one, other = self.summands
+            return one._expanded(upstream) + other._expanded(upstream)
+        return upstream * self
 
     def _among(self, lo: float, hi: float) -> Pushed:
         """What lies in [lo, hi] as it is, and its nearest end for the rest, which somebody else computes."""
@@ -359,10 +376,12 @@ class Pushed:
         def back(adjoint: Array, i: int, shape: tuple[int, ...]) -> Array:
             return _fitted(adjoint * (owner == i), shape)
 
-        return self._exactly(
+        chosen = self._exactly(
             value,
             *((other, partial(back, i=i, shape=other.shape)) for i, (_, other) in enumerate(others)),
         )
+        chosen.options = others
+        return chosen
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Pushed]) -> Pushed:
         """Evaluate a derivative, by this run's formula; on a kink the piece to the left has the word."""
@@ -453,11 +472,11 @@ class Adversary:
     def __init__(self, question: Question, precision: str, excess: float = 1.0) -> None:
         self._ask, self._model, self._excess = question, model(precision), excess
         with flint.ctx.workprec(BITS), np.errstate(all="ignore"):
-            self._expected = [self._expect(formula) for formula in range(FORMULAS)]
+            self._expected = [self._expect(*habits) for habits in HABITS]
 
-    def _expect(self, formula: int) -> tuple[dict[str, Array], list[Array]]:
+    def _expect(self, formula: int, distributes: bool) -> tuple[dict[str, Array], list[Array]]:
         """Run without rounding: how far each component can be pushed to first order, and the adjoints of them all."""
-        run = Run(self._model, formula)
+        run = Run(self._model, formula, distributes)
         answer = self._ask(run)
         adjoints = _adjoints(run, list(answer.values()))
         total = np.zeros(len(adjoints[0]))
@@ -479,15 +498,15 @@ class Adversary:
     def answers(self, name: str, index: tuple[int, ...]) -> Iterator[dict[str, Array]]:
         """Give the answers in which this component is as far up and as far down as it goes."""
         far = [expected[name][index] for expected, _ in self._expected]
-        formula = int(np.argmax(far))
-        expected, adjoints = self._expected[formula]
+        habit = int(np.argmax(far))
+        expected, adjoints = self._expected[habit]
         names = list(expected)
         target = sum(expected[other].size for other in names[: names.index(name)])
         target += int(np.ravel_multi_index(index, expected[name].shape)) if index else 0
         signs = [np.sign(np.nan_to_num(adjoint[target])) for adjoint in adjoints]
         for side in (-1, 1):
             with flint.ctx.workprec(BITS), np.errstate(all="ignore"):
-                run = Run(self._model, formula, [side * sign for sign in signs], self._excess)
+                run = Run(self._model, *HABITS[habit], [side * sign for sign in signs], self._excess)
                 yield {other: array.value for other, array in self._ask(run).items()}
 
     def worst(self, name: str, interval: Interval, index: tuple[int, ...] | None = None) -> Worst:

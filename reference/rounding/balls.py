@@ -33,8 +33,10 @@ class Ball:
     def __init__(self, model: Model, mid: Array, rad: Array, terms: int = 1, kinked: bool = False) -> None:
         self.model, self.mid, self.terms, self.kinked = model, mid, terms, kinked
         # An implementation whose result may overflow is outside the model: nothing is known of it.
-        outside = ~(np.abs(mid) + rad <= model.largest)
-        self.rad = np.where(outside, np.inf, rad) if outside.any() else rad
+        reach = np.abs(mid) + rad
+        self.rad = (
+            rad if reach.max(initial=0.0) <= model.largest else np.where(reach <= model.largest, rad, np.inf)
+        )
 
     @classmethod
     def certain(cls, model: Model, mid: Array, rad: Array, terms: int) -> Ball:
@@ -57,7 +59,7 @@ class Ball:
     @property
     def size(self) -> Array:
         """The largest absolute value (float64)."""
-        return np.abs(self.mid).astype(np.float64) + self.rad
+        return np.abs(self.mid).astype(np.float64, copy=False) + self.rad
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,12 +73,12 @@ class Ball:
 
     def _result(self, mid: Array, rad: Array, *others: Ball, terms: int = 1) -> Ball:
         kinked = self.kinked or any(other.kinked for other in others)
-        return Ball(self.model, mid, finite_or_infinite(rad), terms, kinked)
+        return Ball(self.model, mid, rad, terms, kinked)
 
     def _rounded(self, mid: Array, carried: Array, *others: Ball, units: float = 1.0) -> Ball:
         """Close an operation that rounds its result ``units`` times."""
-        size = np.abs(mid).astype(np.float64) + carried
-        return self._result(mid, carried + units * self.model.unit * size + self.model.eta, *others)
+        size = np.abs(mid).astype(np.float64, copy=False) + carried
+        return self._result(mid, carried + (units * self.model.unit * size + self.model.eta), *others)
 
     def __neg__(self) -> Ball:
         return Ball(self.model, -self.mid, self.rad, kinked=self.kinked)
@@ -98,8 +100,8 @@ class Ball:
 
     def __mul__(self, other: Any) -> Ball:
         o = self._exact(other)
-        size, other_size = (np.abs(ball.mid).astype(np.float64) for ball in (self, o))
-        return self._rounded(self.mid * o.mid, size * o.rad + other_size * self.rad + self.rad * o.rad, o)
+        carried = np.abs(self.mid).astype(np.float64, copy=False) * o.rad + o.size * self.rad
+        return self._rounded(self.mid * o.mid, carried, o)
 
     def __rmul__(self, other: Any) -> Ball:
         return self._exact(other) * self
@@ -134,16 +136,16 @@ class Ball:
         own = self.model.several(REDUCTION_ROUNDINGS) * (np.abs(mid).astype(np.float64) + carried)
         return self._result(mid, carried + own + self.model.eta)
 
-    def in_any_order(self, upstream: Ball, amplification: Array) -> Ball:
+    def in_any_order(self, upstream: Ball, amplification: Array | float) -> Ball:
         """Allow this product upstream ⊙ σ′ to be multiplied factor by factor, in any order.
 
         A factor may underflow before it is multiplied by ``amplification``; and where the upstream may overflow
         when that comes first, nothing is known.
         """
-        outside = ~(upstream.size * amplification <= self.model.largest)
-        return self._result(
-            self.mid, np.where(outside, np.inf, self.rad + self.model.eta * amplification), upstream
-        )
+        first, rad = upstream.size * amplification, self.rad + self.model.eta * amplification
+        if not first.max(initial=0.0) <= self.model.largest:
+            rad = np.where(first <= self.model.largest, rad, np.inf)
+        return self._result(self.mid, rad, upstream)
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
         """Evaluate a scalar function's derivative of that order over every value in the ball.
@@ -226,13 +228,14 @@ class Ball:
         t_i bounds the relative perturbation of e^(z_i) up to a common factor: its input's radius, the
         rounding of z_i minus the maximum and of that minus the logarithm of the sum (the form through
         log_softmax), and exp's own error. Then abs(Δs_i) <= s_i (e^(t_i) Σ s_j e^(t_j) - 1), and the sum and
-        the division add gamma_(n+2), or one rounding each where sums are added up in a better precision.
+        the division add gamma_(n+2), or one rounding each where sums are added up in a better precision. What
+        underflows in exp is divided by a sum that may be rounded to a little less than 1: so 3 eta, not 2.
         """
         s, log_s, t, n = self._exponents()
         swollen = (s * np.exp(t)).sum(axis=-1, keepdims=True)
         moved = s * (np.expm1(t) * swollen + (s * np.expm1(t)).sum(axis=-1, keepdims=True))
         divided = self.model.gamma(n + 2) + 2 * self.model.excess
-        rad = moved + divided * (1 + divided) * (s + moved) + 2 * self.model.eta
+        rad = moved + divided * (1 + divided) * (s + moved) + 3 * self.model.eta
         unknown = ~np.isfinite(self.rad).all(axis=-1, keepdims=True)
         bounded = np.where(unknown, np.inf, np.minimum(rad, 1 + 2 * divided))
         return self._result(np.exp(log_s), bounded)

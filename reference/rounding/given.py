@@ -18,12 +18,12 @@ from .model import Model, flushed
 from .spans import Span
 
 if TYPE_CHECKING:
-    from ..scalar import Scalar
+    from ..scalar import Piece, Scalar
 
 
 def given(model: Model, array: Array, off: int = 0) -> Ball:
     """Make a Ball of known numbers, each perhaps off by ``off`` roundings and its subnormals flushed to zero."""
-    mid = array.astype(model.midpoint)
+    mid = array.astype(model.midpoint, copy=False)
     size = np.abs(mid).astype(np.float64, copy=False)
     if size.min(initial=1.0) < model.eta and np.any(lost := flushed(model, size)):
         return Ball(model, mid, off * model.unit * size + lost)
@@ -42,6 +42,12 @@ class Given(Ball):
     def rad(self) -> Array:  # type: ignore[override]
         """The radius, which a Ball has from the start."""
         return self._size * (self.off * self.model.unit)
+
+    @cached_property
+    def _at(self) -> Span:
+        """The points, for formulas: value and slope are of the same."""
+        z = self.mid.astype(np.float64, copy=False)
+        return Span(self.model, z, z)
 
     @property
     def T(self) -> Ball:
@@ -65,28 +71,31 @@ class Given(Ball):
         if self.off:
             return super().apply(function, order, exact)
         with np.errstate(all="ignore"):
-            z = self.mid.astype(np.float64, copy=False)
-            pieces = [(piece, self.meets(piece, z, z)) for piece in function.pieces]
-            if len(pieces) > 1 and np.any(sum(met.astype(np.int8) for _, met in pieces) > 1):
-                return super().apply(function, order, exact)
-            known = [np.asarray(ball.mid, np.float64) for ball in exact]
-            at, around = Span(self.model, z, z), [Span(self.model, y, y) for y in known]
-            mid, rad = np.zeros_like(self.mid), np.zeros(z.shape)
-            for piece, met in pieces:
-                if not met.any():
-                    continue
-                computed = [formula(at, *around) for formula in piece.formulas(order)]
-                err = np.broadcast_to(computed[0].err, z.shape)
-                for other in computed[1:]:
-                    err = np.where(np.abs(z) <= piece.within, np.maximum(err, other.err), err)
-                value = (
-                    computed[0].lo if self.mid.dtype == z.dtype
-                    else piece.formulas(order)[0](self.mid, *(ball.mid for ball in exact))
-                )  # fmt: skip
-                everywhere = len(pieces) == 1
-                mid = value if everywhere else np.where(met, value, mid)
-                rad = np.asarray(err) if everywhere else np.where(met, err, rad)
-            lost = ~(np.isfinite(mid) & np.isfinite(rad))
-            if lost.any():
-                mid, rad = np.where(lost, 0, mid), np.where(lost, np.inf, rad)
-            return Ball(self.model, mid, rad + self.model.eta if order == 0 else rad)
+            z, pieces = self._at.lo, function.pieces
+            around = [Span(self.model, *(np.asarray(ball.mid, np.float64),) * 2) for ball in exact]
+            mid, rad = self._evaluated(pieces[0], order, around, exact)
+            if len(pieces) > 1:
+                met = [self.meets(piece, z, z) for piece in pieces]
+                if np.any(sum(here.astype(np.int8) for here in met) > 1):
+                    return super().apply(function, order, exact)
+                for piece, here in zip(pieces[1:], met[1:], strict=True):
+                    if here.any():
+                        value, err = self._evaluated(piece, order, around, exact)
+                        mid, rad = np.where(here, value, mid), np.where(here, err, rad)
+            found = Ball(self.model, mid, rad + self.model.eta if order == 0 else rad)
+            if not found.rad.max(initial=0.0) < np.inf:
+                found.mid = np.where(np.isfinite(mid), mid, 0)
+            return found
+
+    def _evaluated(
+        self, piece: Piece, order: int, around: Sequence[Span], exact: Sequence[Ball]
+    ) -> tuple[Array, Array]:
+        """Evaluate one piece's formulas everywhere: the first's value, and the largest error of any."""
+        formulas, z = piece.formulas(order), self._at.lo
+        first, *others = (formula(self._at, *around) for formula in formulas)
+        err = np.broadcast_to(first.err, z.shape)
+        for other in others:
+            larger = np.maximum(err, other.err)
+            err = larger if piece.within == np.inf else np.where(np.abs(z) <= piece.within, larger, err)
+        same = self.mid.dtype == z.dtype
+        return first.lo if same else formulas[0](self.mid, *(ball.mid for ball in exact)), err

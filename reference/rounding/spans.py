@@ -9,6 +9,7 @@ which is itself arithmetic of the model; ``size`` adds err for that reason, and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,22 @@ class Span:
 
     __array_ufunc__ = None  # so that ndarray + Span asks the Span
 
-    def __init__(self, model: Model, lo: Array, hi: Array, err: Array | float = 0.0) -> None:
+    def __init__(
+        self, model: Model, lo: Array, hi: Array, err: Array | float = 0.0, most: float = np.inf
+    ) -> None:
+        """Make a span of which the caller knows that nothing in [lo, hi] is larger than ``most``."""
         self.model, self.lo, self.hi = model, lo, hi
-        reach = self._reach
-        self.err = err if np.all(reach <= model.largest) else np.where(reach <= model.largest, err, np.inf)
+        #: What elementary functions gave of it; the formulas of one function have many in common.
+        self._known: dict[str, Span] = {}
+        self._most = most if most <= model.largest else float(self._reach.max(initial=0.0))
+        self.err = err if self._most <= model.largest else np.where(self._reach <= model.largest, err, np.inf)
 
     @property
     def _point(self) -> bool:
         """Whether it is one input and not a range: then everything need be computed once only."""
         return self.lo is self.hi
 
-    @property
+    @cached_property
     def _reach(self) -> Array:
         return np.abs(self.lo) if self._point else np.maximum(np.abs(self.lo), np.abs(self.hi))
 
@@ -43,6 +49,11 @@ class Span:
     def size(self) -> Array:
         """The largest absolute value, of the exact or of the computed result."""
         return np.asarray(self._reach + self.err)
+
+    @property
+    def _exact(self) -> bool:
+        """Whether nothing was rounded yet."""
+        return isinstance(self.err, float) and self.err == 0
 
     @property
     def _least(self) -> Array:
@@ -56,36 +67,51 @@ class Span:
         return Span(self.model, full, full, err)
 
     def _lift(self, other: Any) -> Span:
-        return other if isinstance(other, Span) else self.constant(other, self.model.constant_error(other))
+        if isinstance(other, Span):
+            return other
+        at = np.asarray(other, np.float64)
+        return Span(self.model, at, at, self.model.constant_error(other), abs(other))
 
-    def _result(self, lo: Array, hi: Array, carried: Array | float, units: float = 1.0) -> Span:
+    def _result(
+        self, lo: Array, hi: Array, carried: Array | float, units: float = 1.0, most: float = np.inf
+    ) -> Span:
         """Close one operation: the error carried in, and the operation's own ``units`` of u, plus eta."""
-        size = (np.abs(lo) if lo is hi else np.maximum(np.abs(lo), np.abs(hi))) + carried
-        return Span(self.model, lo, hi, carried + units * self.model.unit * size + self.model.eta)
+        found, own = Span(self.model, lo, hi, most=most), units * self.model.unit
+        err = own * found._reach
+        err += (1 + own) * carried + self.model.eta
+        # Where the result may overflow, the error is infinite already.
+        found.err = err if found._exact else np.where(np.isinf(found.err), np.inf, err)
+        return found
 
     def __neg__(self) -> Span:
-        low = -self.hi
-        return Span(self.model, low, low if self._point else -self.lo, self.err)
+        if "neg" not in self._known:
+            low = -self.hi
+            self._known["neg"] = Span(self.model, low, low if self._point else -self.lo, self.err, self._most)
+        return self._known["neg"]
 
     def __add__(self, other: Any) -> Span:
         o = self._lift(other)
         low = self.lo + o.lo
-        return self._result(low, low if self._point and o._point else self.hi + o.hi, self.err + o.err)
+        high = low if self._point and o._point else self.hi + o.hi
+        return self._result(low, high, self.err + o.err, most=self._most + o._most)
 
     def __sub__(self, other: Any) -> Span:
-        return self + -self._lift(other)
+        o = self._lift(other)
+        low = self.lo - o.hi
+        high = low if self._point and o._point else self.hi - o.lo
+        return self._result(low, high, self.err + o.err, most=self._most + o._most)
 
     def __mul__(self, other: Any) -> Span:
         o = self._lift(other)
-        carried = self._reach * o.err + o._reach * self.err + self.err * o.err
+        carried, most = self.size * o.err + o._reach * self.err, self._most * o._most
         if self._point and o._point:
             at = self.lo * o.lo
-            return self._result(at, at, carried)
+            return self._result(at, at, carried, most=most)
         if o is self:  # a square is not negative
             ends = [self.lo**2, self.hi**2, np.maximum(np.maximum(self.lo, -self.hi), 0.0) ** 2]
         else:
             ends = [self.lo * o.lo, self.lo * o.hi, self.hi * o.lo, self.hi * o.hi]
-        return self._result(np.minimum.reduce(ends), np.maximum.reduce(ends), carried)
+        return self._result(np.minimum.reduce(ends), np.maximum.reduce(ends), carried, most=most)
 
     def __truediv__(self, other: Any) -> Span:
         o = self._lift(other)
@@ -111,47 +137,62 @@ class Span:
     def __rtruediv__(self, other: Any) -> Span:
         return self._lift(other) / self
 
-    def _increasing(self, name: str, function: Callable[[Array], Array], slope: Array) -> Span:
+    def _increasing(
+        self,
+        name: str,
+        function: Callable[[Array], Array],
+        slope: Callable[[], Array],
+        most: float = np.inf,
+    ) -> Span:
         """Apply an increasing elementary function, whose derivative is at most ``slope`` where it is evaluated."""
-        low = function(self.lo)
-        return self._result(
-            low, low if self._point else function(self.hi), slope * self.err, self.model.K[name]
-        )
+        if name not in self._known:
+            low = function(self.lo)
+            high = low if self._point else function(self.hi)
+            carried = 0.0 if self._exact else slope() * self.err
+            self._known[name] = self._result(low, high, carried, self.model.K[name], most)
+        return self._known[name]
 
     def exp(self) -> Span:
         """e^x."""
-        return self._increasing("exp", np.exp, np.exp(self.hi + self.err))
+        return self._increasing("exp", np.exp, lambda: np.exp(self.hi + self.err))
 
     def expm1(self) -> Span:
         """e^x - 1."""
-        return self._increasing("expm1", np.expm1, np.exp(self.hi + self.err))
+        return self._increasing("expm1", np.expm1, lambda: np.exp(self.hi + self.err))
 
     def log(self) -> Span:
         """Natural logarithm; nothing is known where the argument may not be positive."""
         least = self.lo - self.err
-        return self._increasing("log", np.log, np.where(least > 0, 1 / least, np.inf))
+        return self._increasing("log", np.log, lambda: np.where(least > 0, 1 / least, np.inf))
 
     def log1p(self) -> Span:
         """log(1 + x); nothing is known where 1 + x may not be positive."""
         least = 1 + self.lo - self.err
-        return self._increasing("log1p", np.log1p, np.where(least > 0, 1 / least, np.inf))
+        return self._increasing("log1p", np.log1p, lambda: np.where(least > 0, 1 / least, np.inf))
 
     def tanh(self) -> Span:
         """Hyperbolic tangent."""
-        fall = np.exp(-2 * self._least)
-        return self._increasing("tanh", np.tanh, 4 * fall / (1 + fall) ** 2)
+
+        def slope() -> Array:
+            fall = np.exp(-2 * self._least)
+            return np.asarray(4 * fall / (1 + fall) ** 2)
+
+        return self._increasing("tanh", np.tanh, slope, most=1.0)
 
     def sigmoid(self) -> Span:
         """1 / (1 + e^-x)."""
-        fall = np.exp(-self._least)
-        return self._increasing("sigmoid", _sigmoid, fall / (1 + fall) ** 2)
+
+        def slope() -> Array:
+            fall = np.exp(-self._least)
+            return np.asarray(fall / (1 + fall) ** 2)
+
+        return self._increasing("sigmoid", _sigmoid, slope, most=1.0)
 
     def ndtr(self) -> Span:
         """The normal distribution function; in its left tail accurate to K u of 1/2, since it may be 1 - Φ(-x)."""
-        slope = 0.3989422804014327 * np.exp(-0.5 * self._least**2)
-        found = self._increasing("ndtr", _ndtr, slope)
+        found = self._increasing("ndtr", _ndtr, lambda: 0.3989422804014327 * np.exp(-0.5 * self._least**2))
         return Span(self.model, found.lo, found.hi, found.err + self.model.K["ndtr"] * self.model.unit / 2)
 
     def erf(self) -> Span:
         """Error function."""
-        return self._increasing("erf", _erf, 1.1283791670955126 * np.exp(-(self._least**2)))
+        return self._increasing("erf", _erf, lambda: 1.1283791670955126 * np.exp(-(self._least**2)))
