@@ -27,9 +27,10 @@ from .rounding.model import model, quick
 INFLATION = 1 + 2.0**-20
 
 
-#: Balls are loose where a radius is more than this share of the array's natural size. Affine forms cost about ten
-#: times as much, and gain most where balls have grown with depth and width.
-LOOSE = 0.1
+#: Balls are loose where a radius is more than this share of the array's natural size, or than so many units of u of it.
+#: Affine forms cost about three times as much, and gain most where balls have grown with depth and width: over random
+#: networks (benchmarks/bounds.py) they find errors a twentieth as large in float64, and half as large in float32.
+LOOSE, LOOSE_UNITS = 0.1, 2.0**14
 
 
 #: Affine forms are not tried beyond so many multiplications, a few seconds' work; there the links are the verdict.
@@ -71,8 +72,9 @@ def enclose(case: Case) -> dict[str, Interval]:
             name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked)
             for name, ball in answer.tensors().items()
         }
-        loose = any(np.any(~(one.rad <= LOOSE * one.size)) for one in found.values())
-        if loose and _affine_operations(case) <= AFFORDABLE:
+        loose = min(LOOSE, LOOSE_UNITS * model(case.precision).unit)
+        wide = any(np.any(~(one.rad <= loose * one.size)) for one in found.values())
+        if wide and _affine_operations(case) <= AFFORDABLE:
             sharper = affine(case)
             found = {name: _smaller(one, sharper[name]) for name, one in found.items()}
     points = lattice(case)

@@ -44,7 +44,7 @@ def affine_intervals(asked: Case) -> dict[str, Interval]:
 def ball_intervals(asked: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, Interval]:
     """The balls' enclosure by itself."""
     with monkeypatch.context() as patch:
-        patch.setattr(enclosure, "LOOSE", np.inf)
+        patch.setattr(enclosure, "AFFORDABLE", -1)
         return enclose(asked)
 
 
