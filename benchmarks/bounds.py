@@ -60,7 +60,8 @@ def smallest_caught(
     own: Gradients, bounds: dict[str, Interval], names: list[str], precision: str
 ) -> Smallest:
     """Give the smallest relative error of one component that leaves its interval, up or down; and which."""
-    found, normal = (np.inf, "", ()), float(ml_dtypes.finfo(DTYPES[precision]).smallest_normal)
+    found: Smallest = (np.inf, "", ())
+    normal = float(ml_dtypes.finfo(DTYPES[precision]).smallest_normal)
     for name in names:
         result, bound = np.asarray(own.tensors()[name]).astype(np.longdouble), bounds[name]
         with np.errstate(all="ignore"):

@@ -18,7 +18,7 @@ import numpy as np
 from ..reference.enclosure import Interval, links
 from ..reference.exact import Certificate, Certifier
 from ..reference.network import Array, Case, Gradients
-from ..reference.propagation import propagated
+from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model
 
 
@@ -127,15 +127,14 @@ def error_equation(case: Case, layer: int) -> str:
 class _Held:
     """An array, its bounds, and its margins in them.
 
-    ``must`` is NaN or an infinity where that is what its link must give, and 0 elsewhere; None where no number is
-    known to become either.
+    ``must`` is what a NaN or an infinity must have become in its link; None where there is none, or nothing is known.
     """
 
     name: str
     result: Array
     chain: Interval | None
     link: Interval | None
-    must: Array | None
+    must: Propagated | None
 
     @cached_property
     def in_chain(self) -> Array:
@@ -148,16 +147,12 @@ class _Held:
         margin = np.zeros(self.result.shape) if self.link is None else margins(self.result, self.link)
         if self.must is None:
             return margin
-        vanished = (self.must != 0) & ~self._kept & ~np.isnan(self.result)
-        return np.where(vanished, np.inf, margin)
+        return np.where(self.must.vanished(self.result), np.inf, margin)
 
     @property
     def _kept(self) -> Array:
         """Tell where a NaN or an infinity came out as it must."""
-        if self.must is None:
-            return np.zeros(self.result.shape, bool)
-        infinite = np.isinf(self.must) & (self.must == self.result)
-        return np.asarray(infinite | (np.isnan(self.must) & np.isnan(self.result)))
+        return np.zeros(self.result.shape, bool) if self.must is None else self.must.kept(self.result)
 
     def wide(self, least: float) -> int:
         """Count the components without an interval that means something; ``least`` is a radius made by underflow."""
@@ -237,7 +232,7 @@ def _judge_array(
         interval = held.link if own else held.chain
         assert interval is not None
         result = float(held.result[index])
-        must = 0.0 if held.must is None else float(held.must[index])
+        must = 0.0 if held.must is None else float(held.must.must[index])
         certificate = (
             Certificate(str(must), holds=True, sound=True) if own and must != 0
             else certify[own].certify(held.name, index, result, interval)
@@ -245,7 +240,7 @@ def _judge_array(
         doubt = doubt or certificate.doubt
         if certificate.holds:
             # Without δ, one example's ∂C/∂b is δ.
-            is_error = own and held.name.startswith("db") and answer.delta is None
+            is_error = fault and held.name.startswith("db") and answer.delta is None
             at_fault = error_equation(case, layer) if is_error else equation
             margin = float((held.in_link if own else held.in_chain)[index])
             mid, rad = float(interval.mid[index]), float(interval.rad[index])

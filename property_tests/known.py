@@ -106,6 +106,13 @@ KNOWN = (
         )
         for name in ("softplus", "log_sigmoid")
     ),
+    Known(
+        "tensorflow",
+        "softmax",
+        "float32",
+        "a NaN in a row leaves the others 0, and not NaN as in float64",
+        shows="in a network",
+    ),
     Known("tensorflow", "BP3", "float16", f"tf.reduce_sum: {_SUM_IN_PRECISION}"),
     Known("tensorflow", "cost", "float16", f"tf.reduce_sum: {_SUM_IN_PRECISION}", shows="densely"),
     *(Known("jax", "BP3", low, f"the derivative of a broadcast: {_SUM_IN_PRECISION}") for low in _LOW),

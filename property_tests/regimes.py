@@ -154,6 +154,14 @@ def _mix(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[
         array *= 2.0 ** rng.uniform(-10, 3, array.shape)
 
 
+def _not_finite(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
+    spoilt = rng.integers(0, len(values.x))
+    values.x[spoilt, rng.integers(0, values.x.shape[1])] = rng.choice([np.nan, np.inf, -np.inf])
+    if rng.random() < 0.5:
+        l = int(rng.integers(0, len(values.biases)))
+        values.biases[l][rng.integers(0, len(values.biases[l]))] = rng.choice([np.nan, np.inf, -np.inf])
+
+
 REGIMES = (
     Regime("ordinary", "what a freshly initialised network computes; every formula is at its best", _keep),
     Regime("saturated", "biases of 4 to 40 push neurons far into their flat or linear ends", _saturate),
@@ -173,12 +181,17 @@ REGIMES = (
     ),
 )
 
-BY_NAME = {regime.name: regime for regime in REGIMES}
+#: Apart from the others, since most of what follows from it can only be judged link by link.
+NOT_FINITE = Regime(
+    "not_finite", "a NaN or an infinity in one input, and perhaps in a bias: it may not vanish", _not_finite
+)
+
+BY_NAME = {regime.name: regime for regime in (*REGIMES, NOT_FINITE)}
 
 
 def case(network: Architecture, m: int, regime: Regime, seed: int, precision: str) -> Case:
     """Draw a case of m examples; the same arguments give the same bytes, and all precisions the same values."""
-    rng = np.random.default_rng([seed, REGIMES.index(regime)])
+    rng = np.random.default_rng([seed, list(BY_NAME).index(regime.name)])
     dtype = DTYPES[precision]
     values = _ordinary(rng, network, m)
     regime.change(values, rng, network, dtype)

@@ -20,7 +20,7 @@ from gradparity.harness.judgement import Judgement, judge
 from gradparity.harness.verdict import EQUATIONS, Broken
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.known import KNOWN, Known, blamed_functions, is_known
-from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
+from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.property_tests.strategies import Structure, architectures, structures
 from gradparity.reference.network import DTYPES, Architecture, Case, Cost, Gradients, Layer
 from hypothesis import given, settings
@@ -67,7 +67,7 @@ SEEDS = 40
 def found_again(known: Known, ask: Ask) -> bool:
     """Whether a known divergence shows on a case that is aimed at it."""
     for seed in range(SEEDS):
-        for regime in REGIMES:
+        for regime in BY_NAME.values():
             asked = case(known.network(), known.batch, regime, seed, known.precision)
             for one in judge(asked, ask(asked)).blamed:
                 if known.function in blamed_functions(asked.architecture, one.equation, one.layer, one.name):

@@ -27,6 +27,8 @@ class CostFunction:
     gradient: Callable[[Any, Any], Any]
     #: What a gradient's error is compared with where the gradient itself vanishes, in units of the largest target.
     scale: float = 0.0
+    #: Whether a NaN among the outputs may choose a side of the gradient, and not spoil it.
+    masks: bool = False
 
 
 def _half_squared_error() -> CostFunction:
@@ -39,7 +41,9 @@ def _squared_error() -> CostFunction:
 
 def _of_residual(scalar: Scalar) -> CostFunction:
     """Make Σ f(a - y)."""
-    return CostFunction(lambda a, y: scalar.value(a - y).sum(), lambda a, y: scalar.slope(a - y))
+    return CostFunction(
+        lambda a, y: scalar.value(a - y).sum(), lambda a, y: scalar.slope(a - y), masks=scalar.masks
+    )
 
 
 def _of_output(scalar: Scalar) -> CostFunction:
@@ -129,7 +133,9 @@ def _squared_hinge() -> CostFunction:
 
 def _of_margin(scalar: Scalar) -> CostFunction:
     """Make Σ f(y a), where y a is how far an output is on the right side."""
-    return CostFunction(lambda a, y: scalar.value(y * a).sum(), lambda a, y: y * scalar.slope(y * a))
+    return CostFunction(
+        lambda a, y: scalar.value(y * a).sum(), lambda a, y: y * scalar.slope(y * a), masks=scalar.masks
+    )
 
 
 def _binary_cross_entropy() -> CostFunction:

@@ -62,10 +62,10 @@ def enclose(case: Case) -> dict[str, Interval]:
     ever rounded, in any order of evaluation, a point.
     """
     known = partial(given, model(case.precision))
-    weights, biases = (
-        tuple(map(known, family)) for family in (case.parameters.weights, case.parameters.biases)
-    )
     with np.errstate(all="ignore"):
+        weights, biases = (
+            tuple(map(known, family)) for family in (case.parameters.weights, case.parameters.biases)
+        )
         answer = backprop(case.architecture, Parameters(weights, biases), known(case.x), known(case.y))
         sizes = _natural_sizes(case, answer)
         found = {

@@ -2,46 +2,91 @@
 
 IEEE 754 settles it for products and sums: a NaN stays one, an infinity stays one unless it meets zero or its
 opposite. Through an activation a NaN stays one, and an infinity becomes what every formula of the activation makes
-of it. A derivative may be a mask, as relu's is, so it lets a NaN through only where it is certainly not zero.
+of it. A derivative may be a mask, as relu's is: where it may vanish, a NaN that is multiplied by it may become 0.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .activations import Elementwise, activation
+from .costs import cost_function
 from .enclosure import Chain
 from .network import Array, Case, Gradients
 from .rounding.balls import Ball
 from .rounding.model import model
 
 
-def propagated(case: Case, own: Gradients, name: str) -> Array | None:
-    """Give what must come out of a link: NaN or ±infinity, and 0 where any number may; None where nothing is known.
+@dataclass(frozen=True)
+class Propagated:
+    """What must come out of a link: NaN or ±infinity, and 0 where any number may.
+
+    ``or_zero``: where a mask may have stopped the NaN, and 0 is as right.
+    """
+
+    must: Array
+    or_zero: Array
+
+    def kept(self, result: Array) -> Array:
+        """Tell where it came out as it must."""
+        infinite = np.isinf(self.must) & (self.must == result)
+        return np.asarray(
+            infinite | (np.isnan(self.must) & (np.isnan(result) | (self.or_zero & (result == 0))))
+        )
+
+    def vanished(self, result: Array) -> Array:
+        """Tell where it became a number, or the opposite infinity."""
+        return np.asarray((self.must != 0) & ~self.kept(result) & ~np.isnan(result))
+
+
+def propagated(case: Case, own: Gradients, name: str) -> Propagated | None:
+    """Give what must come out of a link; None where nothing is known.
 
     ``own`` is the implementation's answer, with z, a and δ, and ``name`` one of its arrays.
     """
-    if own.z is None or own.a is None or own.delta is None or name == "cost":
+    if own.z is None or own.a is None or own.delta is None:
         return None
     wide = model(case.precision).midpoint
 
     def widened(array: Array) -> Array:
         return array.astype(wide)
 
+    if name == "cost":
+        return _through_cost(case, own.a[-1])
     kind, l = name.rstrip("0123456789"), int(name.lstrip("abdeltzW"))
     with np.errstate(all="ignore"):
-        found: Array
         if kind == "a":
-            found = _through_activation(case, own.z[l - 1], l)
-        elif kind == "delta":
-            if l == case.architecture.depth:
-                return None
-            upstream = widened(own.delta[l]) @ widened(case.parameters.weights[l])
-            found = _through_slope(case, upstream, own.z[l - 1], l)
-        else:
-            chain = Chain(case, own, widened, lambda _, array: widened(array), lambda one: one.mid)
-            found = np.asarray(chain.link(name))
-        return np.where(np.isfinite(found), 0.0, found).astype(np.float64)
+            return _exactly(_through_activation(case, own.z[l - 1], l))
+        if kind == "delta":
+            last = l == case.architecture.depth
+            upstream = (
+                _of_cost(case, own.a[l - 1]) if last
+                else widened(own.delta[l]) @ widened(case.parameters.weights[l])
+            )  # fmt: skip
+            return _through_slope(case, upstream, own.z[l - 1], l)
+        chain = Chain(case, own, widened, lambda _, array: widened(array), lambda one: one.mid)
+        return _exactly(np.asarray(chain.link(name)))
+
+
+def _exactly(found: Array) -> Propagated:
+    must = np.where(np.isfinite(found), 0.0, found).astype(np.float64)
+    return Propagated(must, np.zeros(must.shape, bool))
+
+
+def _through_cost(case: Case, a: Array) -> Propagated:
+    """A NaN for which there is a target makes the cost one; targets of 0 may leave it out, as in 0 log a."""
+    must = np.array(np.nan if np.any(np.isnan(a) & (case.y != 0)) else 0.0)
+    return Propagated(must, np.zeros((), bool))
+
+
+def _of_cost(case: Case, a: Array) -> Array:
+    """Give NaN where ∇C must be one: where a is and ∇C depends on it, and cannot be a mask."""
+    cost, wide = cost_function(case.architecture.cost), model(case.precision).midpoint
+    gradient = cost.gradient(a.astype(wide), case.y.astype(wide))
+    spoilt = np.isnan(a) & (case.y != 0) & np.isnan(gradient) & (not cost.masks)
+    return np.where(spoilt, np.nan, np.zeros(a.shape))
 
 
 def _through_activation(case: Case, z: Array, l: int) -> Array:
@@ -56,11 +101,18 @@ def _through_activation(case: Case, z: Array, l: int) -> Array:
     return found
 
 
-def _through_slope(case: Case, upstream: Array, z: Array, l: int) -> Array:
+def _through_slope(case: Case, upstream: Array, z: Array, l: int) -> Propagated:
     sigma = activation(case.architecture.layers[l - 1])
+    nowhere = np.zeros(z.shape, bool)
     if not isinstance(sigma, Elementwise):
-        return np.where(np.isnan(upstream).any(axis=1, keepdims=True), np.nan, np.zeros(z.shape))
+        spoilt = np.isnan(upstream).any(axis=1, keepdims=True) | np.isnan(z).any(axis=1, keepdims=True)
+        return Propagated(np.where(spoilt, np.nan, np.zeros(z.shape)), nowhere)
+    linear = len(sigma.scalar.pieces) == 1 and sigma.scalar.masks
     finite = np.isfinite(z)
     slope = sigma.scalar.slope(Ball.exact(model(case.precision), np.where(finite, z, np.ones_like(z))))
-    certain = finite & (np.abs(slope.mid) > slope.rad)
-    return np.where(certain, upstream * np.sign(slope.mid), 0.0)
+    certain = (finite | linear) & (np.abs(slope.mid) > slope.rad)
+    must = np.where(certain, upstream * np.sign(slope.mid), 0.0)
+    masked = np.isnan(upstream) & ~certain
+    spoilt = np.isnan(z) & (not sigma.scalar.masks)
+    must = np.where(masked | spoilt, np.nan, np.where(np.isfinite(must), 0.0, must)).astype(np.float64)
+    return Propagated(must, masked & ~spoilt)

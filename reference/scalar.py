@@ -55,6 +55,12 @@ class Scalar:
         """Where two pieces meet."""
         return tuple(piece.lo for piece in self.pieces[1:])
 
+    @property
+    def masks(self) -> bool:
+        """Whether some piece's slope does not depend on z: then it may be a mask, and a NaN falls on either side."""
+        nan = np.array([np.nan])
+        return any(not np.isnan(piece.slope[0](nan)).all() for piece in self.pieces)
+
     def value(self, z: Any, *exact: Array) -> Any:
         """f(z), elementwise."""
         return self._derivative(0, z, exact)

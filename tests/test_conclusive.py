@@ -41,8 +41,8 @@ def test_hardly_any_verdict_is_inconclusive(seed: int) -> None:
 
 
 def test_without_links_a_few_more_are() -> None:
-    """An implementation that gives ∂C/∂W and ∂C/∂b only is judged by its chain."""
-    assert share(counted(draw_cases(Settings((), 160, 0)), everything=False)) < 4 * MOST
+    """An implementation that gives ∂C/∂W and ∂C/∂b only is judged by its chain, which knows nothing of a NaN."""
+    assert share(counted(draw_cases(Settings((), 160, 0)), everything=False)) < 10 * MOST
 
 
 @pytest.mark.parametrize("everything", [True, False])

@@ -10,14 +10,14 @@ import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.harness.verdict import Verdict, judge_answer, margins
-from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
+from gradparity.property_tests.regimes import BY_NAME, NOT_FINITE, REGIMES, case
 from gradparity.property_tests.strategies import architectures
 from gradparity.reference import enclosure
 from gradparity.reference.activations import activation
 from gradparity.reference.backprop import bp2, bp3, bp4
 from gradparity.reference.enclosure import enclose, links
 from gradparity.reference.exact import Certifier, exact_gradients
-from gradparity.reference.network import DTYPES
+from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
 from gradparity.reference.propagation import propagated
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -186,6 +186,38 @@ def test_where_it_vanishes_that_is_a_divergence(
     assert (equation, 1) in [(one.equation, one.layer) for one in judge(asked, wrong).blamed]
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_reference_keeps_what_is_not_finite(activation: str) -> None:
+    """In every function, with every cost; and where it is lost, however it was lost, that is noticed."""
+    for index, cost in enumerate(COSTS):
+        net = Architecture(2, (Layer(3, activation), Layer(2, "softplus")), Cost(cost))
+        asked = case(net, 2, NOT_FINITE, index, "float64")
+        answer = answered(asked)
+        assert judge(asked, answer).blamed == [], cost
+        lost = {name: np.nan_to_num(array) for name, array in answer.tensors().items()}
+        found = judge(asked, Gradients.from_tensors(lost, asked))
+        assert found.verdict is Verdict.DIVERGES, cost
+
+
+def test_a_cost_may_not_swallow_a_nan() -> None:
+    asked, answer = with_one(np.nan)
+    found = judge(asked, dataclasses.replace(answer, cost=np.asarray(1.0)))
+    assert ("cost", 2) in [(one.equation, one.layer) for one in found.blamed]
+
+
+def test_an_error_may_not_be_a_number_where_its_weighted_input_is_none() -> None:
+    """softplus′(NaN) is NaN, and so is the quadratic cost's gradient; a hinge may choose a side."""
+    for cost, swallows in (("half_squared_error", False), ("hinge", True)):
+        net = Architecture(2, (Layer(2, "identity"),), Cost(cost))
+        asked = case(net, 1, BY_NAME["ordinary"], 0, "float64")
+        x = np.array(asked.x)
+        x[0, 0] = np.nan
+        asked = dataclasses.replace(asked, x=x)
+        answer = answered(asked)
+        found = judge(asked, dataclasses.replace(answer, delta=[np.full((1, 2), -0.5)]))
+        assert (("BP1", 1) in [(one.equation, one.layer) for one in found.blamed]) is not swallows
+
+
 def test_an_infinity_of_the_other_sign_is_a_divergence() -> None:
     asked, answer = with_one(np.inf)
     wrong = spoilt(answer, "z", 1, lambda array: np.negative(array, out=array, where=np.isinf(array)))
@@ -212,4 +244,5 @@ def test_a_mask_may_stop_a_nan_and_a_slope_may_not() -> None:
         own = spoilt(own, "z", 1, lambda array: array.__setitem__(0, [-1.0, 1.0]))
         found = propagated(asked, own, "delta1")
         assert found is not None
-        assert np.isnan(found[0]).tolist() == lets_through
+        assert np.isnan(found.must).all()
+        assert (~found.or_zero[0]).tolist() == lets_through

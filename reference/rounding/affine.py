@@ -187,7 +187,7 @@ class Affine:
             array.sum(axis=1, keepdims=True)
             for array in (self.mid, np.abs(self.mid).astype(np.float64) + self.spread, self.spread)
         )
-        own = self.model.summed(n, n, size)
+        own = self.model.summed(n - 1, n, size)
         loc = own + self.model.closing(mid, radius + own) + 2 * n * _U64 * radius
         lost = self.lost.any(axis=1, keepdims=True)
         return Affine(self.model, self.symbols, mid, gen.sum(axis=2, keepdims=True), loc, lost)
