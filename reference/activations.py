@@ -25,9 +25,11 @@ class Elementwise:
     """An activation that acts on each neuron by itself."""
 
     scalar: Scalar
-    #: The largest product of factors of σ′ that a formula may multiply before or after the rest, for abs(z).
+    #: The largest product of factors of σ′ that a formula may multiply after the rest, which may have underflowed.
     amplification: Callable[[Array], Array | float] = lambda size: 2.0
     scale: float = 0.0
+    #: The largest that it may multiply before the rest, so that an upstream may overflow; None: the same.
+    growth: Callable[[Array], Array | float] | None = None
 
     @property
     def kinks(self) -> tuple[float, ...]:
@@ -41,9 +43,10 @@ class Elementwise:
     def vjp(self, upstream: Any, z: Any) -> Any:
         """Multiply by the derivative: upstream ⊙ σ′(z)."""
         result = upstream * self.scalar.slope(z)
-        return (
-            result if isinstance(z, np.ndarray) else result.in_any_order(upstream, self.amplification(z.size))
-        )
+        if isinstance(z, np.ndarray):
+            return result
+        growth = self.growth or self.amplification
+        return result.in_any_order(upstream, self.amplification(z.size), growth(z.size))
 
 
 Activation = Elementwise | Coupled
@@ -298,7 +301,9 @@ def _softplus() -> Elementwise:
         lo=0,
         within=_BEFORE_OVERFLOW,
     )
-    return Elementwise(Scalar((below, above)))
+    # The upstream times e^z, and then divided by 1 + e^z; who does that stops at z = 20, where it makes no difference
+    # in float32.
+    return Elementwise(Scalar((below, above)), growth=lambda size: np.exp(np.minimum(size, 20.0)))
 
 
 def _log_sigmoid() -> Elementwise:

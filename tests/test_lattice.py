@@ -153,7 +153,7 @@ def test_what_may_overflow_is_not_certain(precision: str) -> None:
         assert not one.certain.any()
         assert np.isinf(one.size).all()
     upstream = row(precision, large)
-    assert not (upstream * 0.5).in_any_order(upstream, np.full((1, 1), 4.0)).certain.any()
+    assert not (upstream * 0.5).in_any_order(upstream, 2.0, np.full((1, 1), 4.0)).certain.any()
 
 
 @precisions
@@ -407,7 +407,7 @@ class Careless:
             self.value / by if self.rng.random() < 0.5 else self.value * (self.dtype.type(1) / by)
         )
 
-    def in_any_order(self, upstream: Careless, amplification: Array) -> Careless:
+    def in_any_order(self, upstream: Careless, amplification: Array, growth: Array) -> Careless:
         return self
 
     def constant(self, value: float, err: float) -> Careless:

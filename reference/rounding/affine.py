@@ -200,9 +200,9 @@ class Affine:
             mid, gen, loc + (self.model.several(REDUCTION_ROUNDINGS) + 2 * _U64) * size + self.model.eta
         )
 
-    def in_any_order(self, upstream: Affine, amplification: Array) -> Affine:
+    def in_any_order(self, upstream: Affine, amplification: Array | float, growth: Array | float) -> Affine:
         """Allow this product upstream ⊙ σ′ to be multiplied factor by factor, in any order, as for a Ball."""
-        outside = ~(upstream.size * amplification <= self.model.largest)
+        outside = ~(upstream.size * growth <= self.model.largest)
         grown = self._new(
             self.mid, self.gen, self.loc + self.model.eta * np.where(outside, 1, amplification), upstream
         )

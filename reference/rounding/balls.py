@@ -118,10 +118,10 @@ class Ball:
         return self._exact(other) @ self
 
     def sum(self, axis: int | None = None, keepdims: bool = False) -> Ball:
-        """Sum in any order."""
+        """Sum in any order: a term passes through n - 1 additions at most, each of which may underflow."""
         n = self.mid.size if axis is None else self.shape[axis]
         size, mid = (array.sum(axis=axis, keepdims=keepdims) for array in (self.size, self.mid))
-        rad = self.rad.sum(axis=axis, keepdims=keepdims) + self.model.summed(n, n, size)
+        rad = self.rad.sum(axis=axis, keepdims=keepdims) + self.model.summed(n - 1, n, size)
         if axis is None:  # a cost may be summed over outputs, rounded, and then summed over examples
             rad = rad + self.model.closing(size, rad, len(self.mid))
             # and its terms may still lack their factor 1/2.
@@ -136,13 +136,13 @@ class Ball:
         own = self.model.several(REDUCTION_ROUNDINGS) * (np.abs(mid).astype(np.float64) + carried)
         return self._result(mid, carried + own + self.model.eta)
 
-    def in_any_order(self, upstream: Ball, amplification: Array | float) -> Ball:
+    def in_any_order(self, upstream: Ball, amplification: Array | float, growth: Array | float) -> Ball:
         """Allow this product upstream ⊙ σ′ to be multiplied factor by factor, in any order.
 
         A factor may underflow before it is multiplied by ``amplification``; and where the upstream may overflow
-        when that comes first, nothing is known.
+        when it is multiplied by ``growth`` first, nothing is known.
         """
-        first, rad = upstream.size * amplification, self.rad + self.model.eta * amplification
+        first, rad = upstream.size * growth, self.rad + self.model.eta * amplification
         if not first.max(initial=0.0) <= self.model.largest:
             rad = np.where(first <= self.model.largest, rad, np.inf)
         return self._result(self.mid, rad, upstream)
@@ -231,7 +231,9 @@ class Ball:
         the division add gamma_(n+2), or one rounding each where sums are added up in a better precision. What
         underflows in exp is divided by a sum that may be rounded to a little less than 1: so 3 eta, not 2.
         """
-        s, log_s, t, n = self._exponents()
+        s, log_s, away, logarithm = self._exponents()
+        u, K, n = self.model.several(1), self.model.K, self.shape[-1]
+        t = self.rad + u * (2 * away + (K["log"] + 1) * logarithm + K["exp"]) + 2 * self.model.eta
         swollen = (s * np.exp(t)).sum(axis=-1, keepdims=True)
         moved = s * (np.expm1(t) * swollen + (s * np.expm1(t)).sum(axis=-1, keepdims=True))
         divided = self.model.gamma(n + 2) + 2 * self.model.excess
@@ -241,24 +243,33 @@ class Ball:
         return self._result(np.exp(log_s), bounded)
 
     def log_softmax(self) -> Ball:
-        """z_i - log Σ e^(z_j) along the last axis."""
-        s, log_s, t, n = self._exponents()
-        size = np.abs(log_s).astype(np.float64)
-        summed = np.log((s * np.exp(t)).sum(axis=-1, keepdims=True))
-        summed = summed + self.model.gamma(n + 2) + 2 * self.model.excess
-        return self._result(log_s, t + summed + 2 * self.model.unit * size + 2 * self.model.eta)
+        """z_i - log Σ e^(z_j) along the last axis, after the maximum is taken off.
 
-    def _exponents(self) -> tuple[Array, Array, Array, int]:
-        """Give softmax (float64), log_softmax (midpoints), t of ``softmax`` above, and n."""
-        u, K = self.model.several(1), self.model.K  # rounding what is rounded adds u squared
+        The logarithm's argument is moved by the inputs' radii, by the rounding of every z_j minus the maximum, by exp
+        and by the sum; then the logarithm, z_i minus the maximum, and the result itself are rounded.
+        """
+        s, log_s, away, logarithm = self._exponents()
+        u, K, n, eta = self.model.several(1), self.model.K, self.shape[-1], self.model.eta
+        t = self.rad + u * (away + K["exp"]) + eta
+        moved = np.log((s * np.exp(t)).sum(axis=-1, keepdims=True)) + n * eta
+        moved = moved + self.model.gamma(n + 2) + 2 * self.model.excess
+        carried = self.rad + u * away + moved + K["log"] * u * (logarithm + moved) + 2 * eta
+        return self._result(log_s, carried + u * (np.abs(log_s).astype(np.float64) + carried) + eta)
+
+    def _exponents(self) -> tuple[Array, Array, Array, Array]:
+        """Give softmax (float64), log_softmax (midpoints), how far z is below the maximum, and log Σ e^(z_j - max)."""
         shifted = self.mid - self.mid.max(axis=-1, keepdims=True)
         log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         log_s = shifted - log_sum
-        away, logarithm = np.abs(shifted).astype(np.float64), np.asarray(log_sum, np.float64)
         # The maximum is over rounded inputs, so the shift may differ from ours by the largest radius.
-        away = away + self.rad + self.rad.max(axis=-1, keepdims=True)
-        t = self.rad + u * (2 * away + (K["log"] + 1) * logarithm + K["exp"]) + 2 * self.model.eta
-        return np.asarray(np.exp(log_s), np.float64), log_s, t, self.shape[-1]
+        largest = self.rad.max(axis=-1, keepdims=True)
+        away = np.abs(shifted).astype(np.float64) + self.rad + largest
+        return (
+            np.asarray(np.exp(log_s), np.float64),
+            log_s,
+            away,
+            np.asarray(log_sum, np.float64) + 2 * largest,
+        )
 
     def xlogx(self) -> Ball:
         """x log x for exact x, 0 at 0."""

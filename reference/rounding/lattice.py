@@ -189,13 +189,13 @@ class Lattice:
         known = self.certain & is_power_of_two(m)
         return Lattice(self.model, self.value / m, self.terms / m, self.grain - math.log2(m), known)
 
-    def in_any_order(self, upstream: Lattice, amplification: Array) -> Lattice:
+    def in_any_order(self, upstream: Lattice, amplification: Array | float, growth: Array | float) -> Lattice:
         """Allow this product upstream ⊙ σ′ to be multiplied factor by factor, in any order.
 
         A factor of an exact product has no more bits than the product; but it may overflow.
         """
         with np.errstate(all="ignore"):
-            known = self.certain & (upstream.size * amplification <= self.model.largest)
+            known = self.certain & (upstream.size * growth <= self.model.largest)
         return Lattice(self.model, self.value, self.terms, self.grain, known)
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Any]) -> Lattice:
