@@ -64,6 +64,15 @@ def _itself(z: Any) -> Any:
     return z
 
 
+def _product_rule(one: Any, other: Any) -> Any:
+    """Add the two terms of a product's derivative.
+
+    Automatic differentiation multiplies each by what comes from above before it adds them, and so rounds each once
+    more: a product with 1 stands for it.
+    """
+    return _one(one) * one + _one(other) * other
+
+
 def _linear(slope: float, lo: float = -np.inf, hi: float = np.inf) -> Piece:
     return Piece([lambda z: slope * z], [lambda z: constant(slope, z)], _zero, lo, hi)
 
@@ -192,9 +201,9 @@ def _gelu() -> Elementwise:
         smooth(
             [lambda z: z * _normal_distribution(z), lambda z: z * ndtr(z)],
             [
-                lambda z: _normal_distribution(z) + z * _normal_density(z),
+                lambda z: _product_rule(_normal_distribution(z), z * _normal_density(z)),
                 # PyTorch's vectorised kernels approximate the distribution function itself.
-                lambda z: ndtr(z) + z * _normal_density(z),
+                lambda z: _product_rule(ndtr(z), z * _normal_density(z)),
             ],
             curvature,
         ),
@@ -218,11 +227,11 @@ def _gelu_tanh() -> Elementwise:
 
     def slope(z: Any) -> Any:
         t = tanh(inner(z))
-        return 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * inner_slope(z)
+        return _product_rule(0.5 * (1 + t), 0.5 * z * (1 - t * t) * inner_slope(z))
 
     def slope_factored(z: Any) -> Any:
         t = tanh(inner(z))
-        return 0.5 * (1 + t) + 0.5 * z * ((1 - t) * (1 + t)) * inner_slope(z)
+        return _product_rule(0.5 * (1 + t), 0.5 * z * ((1 - t) * (1 + t)) * inner_slope(z))
 
     def curvature(z: Any) -> Any:
         t, d = tanh(inner(z)), inner_slope(z)
@@ -241,7 +250,7 @@ def _silu() -> Elementwise:
 
     def slope_expanded(z: Any) -> Any:
         a = sigmoid(z)
-        return a + z * a * (1 - a)
+        return _product_rule(a, z * a * (1 - a))
 
     def curvature(z: Any) -> Any:
         a = sigmoid(z)
@@ -268,15 +277,15 @@ def _mish() -> Elementwise:
     def piece(softplus: Callable[[Any], Any], lo: float, hi: float) -> Piece:
         def slope(z: Any) -> Any:
             t = tanh(softplus(z))
-            return t + z * (1 - t * t) * sigmoid(z)
+            return _product_rule(t, z * (1 - t * t) * sigmoid(z))
 
         def slope_factored(z: Any) -> Any:
             t = tanh(softplus(z))
-            return t + z * ((1 - t) * (1 + t)) * sigmoid(z)
+            return _product_rule(t, z * ((1 - t) * (1 + t)) * sigmoid(z))
 
         def slope_through_softplus(z: Any) -> Any:  # softplus as the logarithm of e^z + e^0, differentiated
             t = tanh(softplus(z))
-            return t + z * ((1 - t) * (1 + t)) * exp(z - softplus(z))
+            return _product_rule(t, z * ((1 - t) * (1 + t)) * exp(z - softplus(z)))
 
         def curvature(z: Any) -> Any:
             t, s = tanh(softplus(z)), sigmoid(z)
@@ -337,8 +346,8 @@ def _softsign() -> Elementwise:
                 lambda z: 1 / (below(z) * below(z)),
                 lambda z: (1 / below(z)) * (1 / below(z)),
                 # The quotient rule, as automatic differentiation has it: cancels for large abs(z).
-                lambda z: 1 / below(z) - (sign * z) / (below(z) * below(z)),
-                lambda z: 1 / below(z) - (z / below(z)) * (sign / below(z)),
+                lambda z: _product_rule(1 / below(z), -(sign * z) / (below(z) * below(z))),
+                lambda z: _product_rule(1 / below(z), -(z / below(z)) * (sign / below(z))),
             ],
             lambda z: -2 * sign / (below(z) * below(z) * below(z)),
             lo,
@@ -377,8 +386,8 @@ def _hardsigmoid() -> Elementwise:
 def _hardswish() -> Elementwise:
     bend = Piece(
         [lambda z: z * (z + 3) / 6, lambda z: z * (z / 6 + 0.5), lambda z: z * ((z + 3) * constant(_SIXTH, z))],
-        [lambda z: z / 3 + 0.5, lambda z: (2 * z + 3) / 6, lambda z: (z + 3) / 6 + z / 6,
-         lambda z: (z + 3) * constant(_SIXTH, z) + z * constant(_SIXTH, z)],
+        [lambda z: z / 3 + 0.5, lambda z: (2 * z + 3) / 6, lambda z: _product_rule((z + 3) / 6, z / 6),
+         lambda z: _product_rule((z + 3) * constant(_SIXTH, z), z * constant(_SIXTH, z))],
         lambda z: constant(1, z) / 3,
         -3,
         3,

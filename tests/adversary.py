@@ -5,6 +5,9 @@ nothing, and keeps a tape: every rounding there might have been, how large it ma
 along the tape goes the sensitivity of one component of the answer to each rounding; and a second run commits all of
 them in full, each with the sign that takes the component further from the truth. To first order, no arithmetic
 within the model does worse with the same formulas; so all the sane formulas are tried, and the worst is kept.
+
+It does nothing that nobody could do. Sums are added up term by term, in one order; a constant is rounded once, and
+multiplying by 1 is exact. What is evaluated twice may be rounded twice, as it is where a compiler computes it again.
 """
 
 from __future__ import annotations
@@ -30,52 +33,41 @@ if TYPE_CHECKING:
 
 BITS = 300
 
-#: Which formula of each list, whose longest has five; and whether a product with a sum is expanded.
-HABITS = [*itertools.product(range(5), (False, True))]
-
 
 @dataclass
 class Run:
     """One computation: its arithmetic, its habits, and the tape of all that it did.
 
-    ``signs`` has, for every number on the tape of an earlier run, -1, 0 or 1 for each component; without it nothing is
-    rounded. ``excess`` is 1 for whoever keeps to the model.
+    ``signs`` gives -1, 0 or 1 for each component of a number, of which it is told the place on the tape and the shape;
+    without it nothing is rounded. ``excess`` is 1 for whoever keeps to the model. ``formula`` says which of every list
+    is taken, the ``longest`` of which is seen in a run.
     """
 
     model: Model
     formula: int = 0
-    distributes: bool = False
-    signs: Sequence[Array] | None = None
+    signs: Callable[[int, tuple[int, ...]], Array] | None = None
     excess: float = 1.0
     tape: list[Pushed] = field(default_factory=list)
     constants: dict[float, Pushed] = field(default_factory=dict)
+    longest: int = 1
 
-    def unit(self, accumulated: bool = False) -> Any:
-        """u of the precision, or of what it adds up in. The model's own has that of the midpoints on top."""
-        precise = self.model.accumulator if accumulated and self.model.accumulator else self.model
-        return arb(float(ml_dtypes.finfo(DTYPES[precise.precision]).eps)) / 2
-
-    def eta(self, accumulated: bool = False) -> Any:
-        """What may underflow."""
-        precise = self.model.accumulator if accumulated and self.model.accumulator else self.model
-        return arb(precise.eta)
+    def __post_init__(self) -> None:
+        #: u of the precision and of what it adds up in, and what may underflow there. The model's own u has that of
+        #: the midpoints on top.
+        self.units = [
+            (arb(float(ml_dtypes.finfo(DTYPES[one.precision]).eps)) / 2, arb(one.eta))
+            for one in (self.model, self.model.accumulator or self.model)
+        ]
 
     def given(self, array: Array) -> Pushed:
         """An array that everybody is given."""
-        return Pushed(self, as_arb(array))
+        return Pushed(self, _each(lambda value: arb(float(value)), array))
 
     def returned(self, kind: str, array: Array) -> Pushed:
         """What the implementation returned, having gone on with more digits, as enclosure.links allows it to."""
         exact = self.given(array)
         kept = kind != "z" or self.model.accumulator
         return exact.rounded(exact.value, [(exact, np.asarray)], eta=0) if kept else exact
-
-
-def as_arb(array: Array) -> Array:
-    """Turn numbers into arbs without loss."""
-    result = np.empty(np.shape(array), dtype=object)
-    result.flat[:] = [arb(float(value)) for value in np.ravel(array)]
-    return result
 
 
 def _each(function: Callable[[Any], Any], array: Array) -> Array:
@@ -111,7 +103,7 @@ class Pushed:
         self.summands: tuple[Pushed, ...] = ()
         self.options: Sequence[tuple[Array, Pushed]] = ()
         if self.allowance is not None and run.signs is not None:
-            push = run.excess * (run.signs[len(run.tape)] * self.allowance)
+            push = run.excess * (run.signs(len(run.tape), self.value.shape) * self.allowance)
             self.value = np.asarray(self.value + push, dtype=object)
         self.near = self.value.astype(np.float64)
         run.tape.append(self)
@@ -121,7 +113,8 @@ class Pushed:
     ) -> Pushed:
         """Make the result of an operation: off by ``units`` of u of itself, and ``eta`` of eta."""
         size = np.abs(np.asarray(value, dtype=object))
-        allowance = units * self.run.unit(accumulated) * size + eta * self.run.eta(accumulated)
+        unit, least = self.run.units[accumulated]
+        allowance = units * unit * size + eta * least
         return Pushed(self.run, value, parents, allowance)
 
     def _exactly(self, value: Any, *parents: tuple[Pushed, Callable[[Array], Array]]) -> Pushed:
@@ -183,7 +176,9 @@ class Pushed:
             (self, lambda adjoint: _fitted(adjoint * o.near, self.shape)),
             (o, lambda adjoint: _fitted(adjoint * self.near, o.shape)),
         ]
-        return self.rounded(self.value * o.value, parents)
+        # Nobody rounds a product with 1.
+        units = np.where((self.size == 1) | (o.size == 1), 0, 1)
+        return self.rounded(self.value * o.value, parents, units, units)
 
     def __truediv__(self, other: Any) -> Pushed:
         o = self._lift(other)
@@ -247,7 +242,8 @@ class Pushed:
         value, half = _each(ndtr, self.value), arb(0.5)
         slope = np.exp(-(self.near**2) / 2) / np.sqrt(2 * np.pi)
         size = _each(lambda one: one if one > half else half, value)
-        allowance = self.model.K["ndtr"] * self.run.unit() * size + self.run.eta()
+        unit, least = self.run.units[0]
+        allowance = self.model.K["ndtr"] * unit * size + least
         return Pushed(self.run, value, [(self, lambda adjoint: adjoint * slope)], allowance)
 
     def xlogx(self) -> Pushed:
@@ -346,9 +342,9 @@ class Pushed:
 
     # ----------------------------------------------------------------------------------------- activations and costs
 
-    def in_any_order(self, upstream: Pushed, amplification: Array) -> Pushed:
+    def in_any_order(self, upstream: Pushed, amplification: Array, growth: Array) -> Pushed:
         """This product upstream ⊙ σ′, which automatic differentiation expands where σ′ comes from a product's rule."""
-        return self.parents[1][0]._expanded(upstream) if self.run.distributes else self
+        return self.parents[1][0]._expanded(upstream)
 
     def _expanded(self, upstream: Pushed) -> Pushed:
         if self.options:
@@ -393,12 +389,13 @@ class Pushed:
 
     def _on(self, piece: Piece, order: int, exact: Sequence[Pushed]) -> Iterator[tuple[Array, Pushed]]:
         formulas = piece.formulas(order)
+        self.run.longest = max(self.run.longest, len(formulas))
         formula = formulas[self.run.formula % len(formulas)]
         if formula is formulas[0] or np.isfinite(piece.within):
             yield np.ones(self.shape, bool), formulas[0](self._among(piece.lo, piece.hi), *exact)
         if formula is not formulas[0]:
             z = self._among(max(piece.lo, -piece.within), min(piece.hi, piece.within))
-            yield self.size <= piece.within, formula(z, *exact)
+            yield ~(self.size > piece.within), formula(z, *exact)
 
     def _shifted(self) -> Pushed:
         """Less the largest of the layer, which is found without rounding and has no part in the result."""
@@ -407,6 +404,7 @@ class Pushed:
 
     def softmax(self) -> Pushed:
         """e^(z_i) / Σ e^(z_j), or e to the log_softmax."""
+        self.run.longest = max(self.run.longest, 2)
         if self.run.formula % 2:
             return self.log_softmax().exp()
         powers = self._shifted().exp()
@@ -452,16 +450,16 @@ def of_the_links(case: Case, own: Gradients) -> Question:
 
     def question(run: Run) -> Mapping[str, Pushed]:
         chain = Chain(case, own, run.given, run.returned, enclosed)
-        return {name: chain.link(name) for name in own.tensors()}
+        found = {name: chain.link(name) for name in own.tensors()}
+        return {name: array for name, array in found.items() if array is not None}
 
     return question
 
 
 @dataclass(frozen=True)
 class Worst:
-    """One component, as far from the truth as it could be brought, and what share of its radius that is."""
+    """One component of an array, as far from the truth as it could be brought: what share of its radius that is."""
 
-    name: str
     index: tuple[int, ...]
     reach: float
 
@@ -472,18 +470,19 @@ class Adversary:
     def __init__(self, question: Question, precision: str, excess: float = 1.0) -> None:
         self._ask, self._model, self._excess = question, model(precision), excess
         with flint.ctx.workprec(BITS), np.errstate(all="ignore"):
-            self._expected = [self._expect(*habits) for habits in HABITS]
+            first = Run(self._model)
+            self._expected = [self._expect(first)]
+            self._expected += [self._expect(Run(self._model, formula)) for formula in range(1, first.longest)]
 
-    def _expect(self, formula: int, distributes: bool) -> tuple[dict[str, Array], list[Array]]:
+    def _expect(self, run: Run) -> tuple[dict[str, Array], list[Array]]:
         """Run without rounding: how far each component can be pushed to first order, and the adjoints of them all."""
-        run = Run(self._model, formula, distributes)
         answer = self._ask(run)
         adjoints = _adjoints(run, list(answer.values()))
         total = np.zeros(len(adjoints[0]))
         for number, adjoint in zip(run.tape, adjoints, strict=True):
             if number.allowance is not None:
-                allowed = np.broadcast_to(number.allowance.astype(np.float64), number.shape)
-                total += np.nan_to_num(np.abs(adjoint) * allowed).reshape(len(total), -1).sum(axis=1)
+                pushes = np.abs(adjoint) * number.allowance.astype(np.float64)
+                total += np.nansum(pushes.reshape(len(total), -1), axis=1)
         parts = np.split(total, np.cumsum([array.value.size for array in answer.values()])[:-1])
         far = {name: part.reshape(answer[name].shape) for name, part in zip(answer, parts, strict=True)}
         return far, adjoints
@@ -498,33 +497,31 @@ class Adversary:
     def answers(self, name: str, index: tuple[int, ...]) -> Iterator[dict[str, Array]]:
         """Give the answers in which this component is as far up and as far down as it goes."""
         far = [expected[name][index] for expected, _ in self._expected]
-        habit = int(np.argmax(far))
-        expected, adjoints = self._expected[habit]
+        formula = int(np.argmax(far))
+        expected, adjoints = self._expected[formula]
         names = list(expected)
         target = sum(expected[other].size for other in names[: names.index(name)])
         target += int(np.ravel_multi_index(index, expected[name].shape)) if index else 0
-        signs = [np.sign(np.nan_to_num(adjoint[target])) for adjoint in adjoints]
-        for side in (-1, 1):
-            with flint.ctx.workprec(BITS), np.errstate(all="ignore"):
-                run = Run(self._model, *HABITS[habit], [side * sign for sign in signs], self._excess)
-                yield {other: array.value for other, array in self._ask(run).items()}
+        signs = [_sign(adjoint[target]) for adjoint in adjoints]
+        for side in (-1.0, 1.0):
+            run = Run(self._model, formula, partial(_aimed, signs, side), self._excess)
+            yield _answered(self._ask, run)
 
-    def worst(self, name: str, interval: Interval, index: tuple[int, ...] | None = None) -> Worst:
-        """Push one component, the most promising unless told, and say what share of the radius that is."""
-        index = self.most_promising(name, interval) if index is None else index
-        with flint.ctx.workprec(BITS):
-            reaches = [reach(answer[name], interval)[index] for answer in self.answers(name, index)]
-        return Worst(name, index, max(reaches))
+    def worst(self, name: str, interval: Interval) -> Worst:
+        """Push the most promising component of an array."""
+        index = self.most_promising(name, interval)
+        reaches = [reach(answer[name], interval)[index] for answer in self.answers(name, index)]
+        return Worst(index, float(max(reaches)))
 
 
 def reach(values: Array, interval: Interval) -> Array:
-    """Give the distance from the midpoint in radii; 0 where nothing is known."""
+    """Give the distance from the midpoint in radii; 0 where nothing is known, or where nothing is ever rounded."""
     found = np.zeros(interval.rad.shape)
-    for index in itertools.product(*map(range, found.shape)):
-        mid, rad = np.asarray(interval.mid)[index], float(interval.rad[index])
-        if np.isfinite(rad):
-            far = abs(values[index] - exactly(mid))
-            found[index] = float(far / arb(rad)) if rad else 0.0
+    with flint.ctx.workprec(BITS):
+        for index in itertools.product(*map(range, found.shape)):
+            mid, rad = np.asarray(interval.mid)[index], float(interval.rad[index])
+            if rad and np.isfinite(rad):
+                found[index] = float(abs(values[index] - exactly(mid)) / arb(rad))
     return found
 
 
@@ -532,6 +529,31 @@ def exactly(value: Any) -> Any:
     """Turn a double or a long double into an arb without loss."""
     head = float(value)
     return arb(head) + arb(float(value - head)) if np.isfinite(head) else arb(head)
+
+
+def by_dice(question: Question, precision: str, seed: int) -> dict[str, Array]:
+    """Give an answer of which every operation is pushed in full, up or down as the dice fall."""
+    dice = np.random.default_rng(seed)
+    signs = partial(_thrown, dice)
+    return _answered(question, Run(model(precision), int(dice.integers(60)), signs))
+
+
+def _aimed(signs: Sequence[Array], side: float, place: int, shape: tuple[int, ...]) -> Array:
+    return side * signs[place]
+
+
+def _thrown(dice: np.random.Generator, place: int, shape: tuple[int, ...]) -> Array:
+    return dice.choice([-1.0, 1.0], shape)
+
+
+def _answered(question: Question, run: Run) -> dict[str, Array]:
+    with flint.ctx.workprec(BITS), np.errstate(all="ignore"):
+        return {name: array.value for name, array in question(run).items()}
+
+
+def _sign(adjoint: Array) -> Array:
+    sign = np.sign(adjoint)
+    return np.where(np.isnan(sign), 0.0, sign)  # in a branch that is not taken
 
 
 def _adjoints(run: Run, answer: Sequence[Pushed]) -> list[Array]:
