@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from gradparity.adapters import registry
 from gradparity.adapters.reference import Reference
-from gradparity.harness import platform
-from gradparity.harness.platform import Ask, Convention, Measured, exactly, examine
+from gradparity.harness import conventions, platform
+from gradparity.harness.conventions import Convention
+from gradparity.harness.platform import Ask, Measured, exactly
 from gradparity.harness.workers import Answer, Worker
 from gradparity.property_tests.known import KNOWN
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Array, Case, Gradients
@@ -76,21 +77,23 @@ def pinned(implementation: str) -> bool:
 
 def against_the_document(name: str, found: list[Convention], precision: str, table: str) -> list[str]:
     """Say where conventions are not as the document has them; where it has no line, all are as the reference."""
-    lines = platform.written(DOCUMENT.read_text(), name, precision, table)
-    plain = platform.cells(platform.conventions(honest, [precision]), precision)
+    lines = conventions.written(DOCUMENT.read_text(), name, precision, table)
+    plain = conventions.cells(conventions.conventions(honest, [precision]), precision)
     shown = {
-        key: cell for key, cell in platform.cells(found, precision).items() if platform.TABLES[table](key[1])
+        key: cell
+        for key, cell in conventions.cells(found, precision).items()
+        if conventions.TABLES[table](key[1])
     }
     wrong = [f"{key}: {cell}" for key, cell in shown.items() if cell != lines.get(key, plain[key])]
     return wrong + [f"{key}: gone" for key in lines if key not in shown]
 
 
 @pytest.mark.parametrize("table", ["kinks and zeros", "underflow"])
-@pytest.mark.parametrize("precision", platform.DOCUMENTED)
+@pytest.mark.parametrize("precision", conventions.DOCUMENTED)
 def test_conventions_are_those_in_the_document(worker: Worker, precision: str, table: str) -> None:
     if not pinned(worker.name):
         pytest.skip(f"docs/conventions.md was measured with another version of {worker.name}")
-    found = list(platform.conventions(worker.submit, [precision]))
+    found = list(conventions.conventions(worker.submit, [precision]))
     assert against_the_document(worker.name, found, precision, table) == []
 
 
@@ -102,7 +105,7 @@ def test_what_the_frameworks_are_known_to_take_on_kinks_is_in_the_document() -> 
         ("tensorflow:eager", "0, 0.3", "1", "0"),
         ("jax:jit", "0, 1", "1", "1"),
     ):
-        lines = platform.written(document, framework, "float64", "kinks and zeros")
+        lines = conventions.written(document, framework, "float64", "kinks and zeros")
         assert lines["leaky_relu", "0"] == leaky
         assert (lines["hardtanh", "-1"], lines["hardtanh", "1"]) == (f"-1, {hard}", f"1, {hard}")
         assert lines["absolute_error", "0"] == size
@@ -205,13 +208,13 @@ def test_who_returns_gradients_only_is_measured_through_them() -> None:
     slopes = {key for key in all_of_it if key[1] == "slope"}
     assert set(found) == slopes
     assert all(found[key].units == all_of_it[key].units and not found[key].bad for key in slopes)
-    conventions = list(platform.conventions(bare, ["float32"]))
+    found_bare = list(conventions.conventions(bare, ["float32"]))
     bare_slopes, all_slopes = (
         [float(one.slope) for one in listed]
-        for listed in (conventions, platform.conventions(honest, ["float32"]))
+        for listed in (found_bare, conventions.conventions(honest, ["float32"]))
     )
     assert np.array_equal(bare_slopes, all_slopes, equal_nan=True)
-    assert {one.z for one in conventions} == {one.value for one in conventions} == {""}
+    assert {one.z for one in found_bare} == {one.value for one in found_bare} == {""}
     spoilt = off_in("tanh", "slope", 400)
 
     def ask(case: Case) -> Future[Answer]:
@@ -228,23 +231,23 @@ def test_who_declines_or_fails_is_written_down_and_stops_nothing() -> None:
             return answered(Answer("unsupported", message="has no such function"))
         return honest(case)
 
-    found = examine(ask, ["float32"])
-    assert found.declined == {
+    measured, declined = platform.certify(ask, ["float32"])
+    assert declined == {
         "gelu float32": "has no such function",
         "cross_entropy float32": "has no such function",
     }
-    functions = {one.function for one in found.measured}
+    functions = {one.function for one in measured}
     assert functions >= {*ACTIVATIONS, *COSTS} - {"gelu", "cross_entropy"}
     assert not {"gelu", "ndtr", "cross_entropy", "log"} & functions
-    assert "gelu" not in {one.function for one in found.conventions}
+    assert "gelu" not in {one.function for one in conventions.conventions(ask, ["float32"])}
 
 
 def test_what_is_measured_is_json() -> None:
-    found = examine(honest, ["float32"])
-    read = json.loads(json.dumps(asdict(found), allow_nan=False))
-    assert [Measured(**one) for one in read["measured"]] == list(found.measured)
-    assert [Convention(**one) for one in read["conventions"]] == list(found.conventions)
-    assert found.bad == []
+    measured, _ = platform.certify(honest, ["float32"])
+    listed = list(conventions.conventions(honest, ["float32"]))
+    for found, kind in ((measured, Measured), (listed, Convention)):
+        read = json.loads(json.dumps([asdict(one) for one in found], allow_nan=False))
+        assert [kind(**one) for one in read] == found
 
 
 # ---------------------------------------------------------------------------------------- exact values, conventions
@@ -271,7 +274,7 @@ def test_what_is_below_the_smallest_normal_number_is_not_counted() -> None:
 
 
 def test_conventions_say_what_came_back() -> None:
-    found = {(one.function, one.at): one for one in platform.conventions(honest, ["float32"])}
+    found = {(one.function, one.at): one for one in conventions.conventions(honest, ["float32"])}
     assert found["relu", "0"] == Convention("relu", "float32", "0", "0.0", "0.0", "0.0")
     assert found["leaky_relu", "-inf"].value == "-inf"
     assert found["hardtanh", "1"].slope == "1.0"
@@ -279,7 +282,7 @@ def test_conventions_say_what_came_back() -> None:
     assert found["identity", "smallest subnormal"].value == repr(2.0**-149)
     assert found["hinge", "1"].value == ""
     for name in ACTIVATIONS:
-        for kink in platform.kinks_of(name):
+        for kink in conventions.kinks_of(name):
             assert (name, f"{kink:g}") in found
 
 
@@ -289,11 +292,11 @@ def test_another_convention_is_noticed() -> None:
             return answer
         return replace(answer, delta=[np.where(answer.z[0] == 0, 0.5, answer.delta[0]).astype(case.dtype)])
 
-    found = list(platform.conventions(asking(spoil), ["float64"]))
+    found = list(conventions.conventions(asking(spoil), ["float64"]))
     assert against_the_document("reference", found, "float64", "kinks and zeros") == [
         "('relu', '0'): 0, 0.5", "('relu', '-0'): 0, 0.5"
     ]  # fmt: skip
-    honestly = list(platform.conventions(honest, ["float64"]))
+    honestly = list(conventions.conventions(honest, ["float64"]))
     assert against_the_document("reference", honestly, "float64", "kinks and zeros") == []
     # A line that nothing is measured for is noticed as well.
     without = [one for one in honestly if one.function != "hinge"]
@@ -303,14 +306,14 @@ def test_another_convention_is_noticed() -> None:
 
 
 def test_the_document_is_what_the_module_writes() -> None:
-    conventions = {"reference": list(platform.conventions(honest, platform.DOCUMENTED))}
-    written = platform.markdown(
-        {**conventions, "other": conventions["reference"]}, {"reference": "1", "other": "2"}
+    measured = {"reference": list(conventions.conventions(honest, conventions.DOCUMENTED))}
+    written = conventions.markdown(
+        {**measured, "other": measured["reference"]}, {"reference": "1", "other": "2"}
     )
-    for precision in platform.DOCUMENTED:
-        lines = platform.written(written, "reference", precision, "kinks and zeros")
+    for precision in conventions.DOCUMENTED:
+        lines = conventions.written(written, "reference", precision, "kinks and zeros")
         assert lines["relu6", "6"] == "6, 1"
         assert set(lines) == {
-            (name, f"{kink:g}") for name in (*ACTIVATIONS, *COSTS) for kink in platform.kinks_of(name)
+            (name, f"{kink:g}") for name in (*ACTIVATIONS, *COSTS) for kink in conventions.kinks_of(name)
         }
-        assert platform.written(written, "nobody", precision, "kinks and zeros") == {}
+        assert conventions.written(written, "nobody", precision, "kinks and zeros") == {}
