@@ -1,0 +1,235 @@
+"""Shrinking: a case that diverges made small, while it still diverges for the same cause.
+
+First the structure. What broke is one link of the chain, so that link by itself is tried before anything else, as a
+network of one layer that is fed with the implementation's own numbers: a linear cost hands it any error from above.
+What only shows in its network keeps that, and loses examples, neurons and layers. Then the values: zeros, ones, powers
+of two, few digits.
+
+Every step is judged like any other case, certificate and all, so a small case is as true as the one it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..property_tests.known import blamed_functions
+from ..reference.activations import Elementwise, activation
+from ..reference.network import Architecture, Array, Case, Cost, Gradients, Layer, MalformedError, Parameters
+from .verdict import EQUATIONS, Broken
+
+#: What an implementation made of a case: its answer, and what broke in it; None where it gave none.
+Ask = Callable[[Case], tuple[Gradients, Sequence[Broken]] | None]
+
+#: How often an implementation is asked for one shrunk case.
+MOST_ASKED = 250
+
+#: Arrays of more entries keep their values.
+MOST_VALUES = 48
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What is at fault: the kind of array that broke (z, a, delta, ...), and the functions that may be to blame."""
+
+    kind: str
+    functions: frozenset[str]
+
+    def same(self, other: Cause) -> bool:
+        """Whether one fault may be behind both."""
+        return self.kind == other.kind and bool(self.functions & other.functions)
+
+
+def cause(case: Case, broken: Broken) -> Cause:
+    """Give the cause of what broke."""
+    functions = blamed_functions(case.architecture, broken.equation, broken.layer, broken.name)
+    return Cause(
+        broken.name.rstrip("0123456789"), frozenset(functions - set(EQUATIONS)) or frozenset(functions)
+    )
+
+
+class Shrinker:
+    """One case on its way down; ``case`` and ``broken`` are the smallest so far."""
+
+    def __init__(self, case: Case, broken: Broken, ask: Ask) -> None:
+        self.case, self.broken = case, broken
+        self._ask, self._cause, self._left = ask, cause(case, broken), MOST_ASKED
+        self._answer: Gradients | None = None
+
+    def take(self, candidate: Case) -> bool:
+        """Go on with a candidate if it diverges for the same cause."""
+        if self._left == 0 or candidate.id == self.case.id:
+            return False
+        self._left -= 1
+        found = self._ask(candidate)
+        if found is None:
+            return False
+        answer, blamed = found
+        for broken in blamed:
+            if cause(candidate, broken).same(self._cause):
+                self.case, self.broken, self._answer = candidate, broken, answer
+                return True
+        return False
+
+    def run(self) -> tuple[Case, Broken]:
+        """Shrink the structure, then the values."""
+        found = self._ask(self.case)
+        if found is None:
+            return self.case, self.broken
+        self._answer = found[0]
+        for candidate in links_alone(self.case, self._answer, self.broken):
+            if self.take(candidate):
+                break
+        self._lose_examples()
+        self._lose_neurons()
+        self._simplify()
+        return self.case, self.broken
+
+    def _lose_examples(self) -> None:
+        keep = self.case.batch
+        while keep > 1:
+            keep //= 2
+            rows = np.arange(self.case.batch)
+            if not any(self.take(_examples(self.case, part)) for part in (rows[:keep], rows[-keep:])):
+                break
+        if self.broken.index and self.case.batch > 1 and self.broken.name[0] in "zad":
+            row = min(self.broken.index[0], self.case.batch - 1)
+            self.take(_examples(self.case, np.array([row])))
+
+    def _lose_neurons(self) -> None:
+        for l in range(self.case.architecture.depth + 1):
+            width = self.case.architecture.widths[l]
+            while width > 1:
+                neurons = np.arange(width)
+                half = width // 2
+                if not any(
+                    self.take(_neurons(self.case, l, part)) for part in (neurons[:half], neurons[half:])
+                ):
+                    break
+                width = self.case.architecture.widths[l]
+
+    def _simplify(self) -> None:
+        for name, array in self.case.tensors().items():
+            if array.size > MOST_VALUES:
+                continue
+            for index in np.ndindex(array.shape):
+                for value in simpler(float(self.case.tensors()[name][index])):
+                    if self.take(_with(self.case, name, index, value)):
+                        break
+
+
+def shrink(case: Case, broken: Broken, ask: Ask) -> tuple[Case, Broken]:
+    """Give a small case that diverges for the same cause, and what broke in it."""
+    with np.errstate(all="ignore"):
+        return Shrinker(case, broken, ask).run()
+
+
+# ----------------------------------------------------------------------------------------------- one link by itself
+
+
+def links_alone(case: Case, answer: Gradients, broken: Broken) -> Iterator[Case]:
+    """Give networks of one layer in which nothing but the broken link is left, the smallest first."""
+    if answer.z is None or answer.delta is None or answer.a is None:
+        return
+    network, l = case.architecture, broken.layer
+    layer, kind = network.layers[l - 1], broken.name.rstrip("0123456789")
+    last = l == network.depth
+    z, upstream = answer.z[l - 1], _from_above(case, answer, l)
+    if kind in ("a", "delta", "cost"):
+        rows = [broken.index[0]] if broken.index else range(case.batch)
+        neurons = np.arange(layer.width)
+        alone = isinstance(activation(layer), Elementwise)
+        for row in rows:
+            column = [broken.index[1]] if alone and broken.index else neurons
+            if last:
+                yield from _fed(case, z[[row]][:, column], layer, network.cost, case.y[[row]][:, column])
+            yield from _fed(case, z[[row]][:, column], layer, _LINEAR, -upstream[[row]][:, column])
+            yield from _fed(case, z[[row]][:, column], layer, _LINEAR, -np.ones((1, len(column)), case.dtype))
+            if last:
+                yield from _fed(case, z[[row]], layer, network.cost, case.y[[row]])
+        if last:
+            yield from _fed(case, z, layer, network.cost, case.y)
+        return
+    before = case.x if l == 1 else answer.a[l - 2]
+    alone_layer = Layer(layer.width, "identity")
+    parameters = Parameters((case.parameters.weights[l - 1],), (case.parameters.biases[l - 1],))
+    try:
+        yield Case(
+            Architecture(network.widths[l - 1], (alone_layer,), _LINEAR, "sum"),
+            parameters, before, -np.asarray(answer.delta[l - 1]), case.precision, case.regime,
+        )  # fmt: skip
+    except MalformedError:
+        return
+
+
+#: C = -Σ y a, so that ∇_a C = -y: any error from above is handed down as it is.
+_LINEAR = Cost("negative_log_likelihood")
+
+
+def _fed(case: Case, z: Array, layer: Layer, cost: Cost, y: Array) -> Iterator[Case]:
+    """Give the network of one layer whose weighted inputs are these: one input a row, which is 1, and weights z."""
+    m, n = z.shape
+    network = Architecture(m, (replace(layer, width=n),), cost, "sum")
+    parameters = Parameters((np.ascontiguousarray(z.T, case.dtype),), (np.zeros(n, case.dtype),))
+    try:
+        yield Case(network, parameters, np.eye(m).astype(case.dtype), np.ascontiguousarray(y, case.dtype),
+                   case.precision, case.regime)  # fmt: skip
+    except MalformedError:
+        return
+
+
+def _from_above(case: Case, answer: Gradients, l: int) -> Array:
+    assert answer.delta is not None
+    if l == case.architecture.depth:
+        return np.ones((case.batch, case.architecture.widths[-1]), case.dtype)
+    delta, W = (np.asarray(array, np.float64) for array in (answer.delta[l], case.parameters.weights[l]))
+    return (delta @ W).astype(case.dtype)
+
+
+# ------------------------------------------------------------------------------------------------------ smaller cases
+
+
+def _examples(case: Case, rows: Array) -> Case:
+    return replace(case, x=case.x[rows], y=case.y[rows])
+
+
+def _neurons(case: Case, l: int, kept: Array) -> Case:
+    """Keep some neurons of layer l, or some of the inputs where l is 0."""
+    W, b = list(case.parameters.weights), list(case.parameters.biases)
+    network, x, y = case.architecture, case.x, case.y
+    layers, inputs = list(network.layers), network.inputs
+    if l == 0:
+        inputs, x = len(kept), x[:, kept]
+    else:
+        layers[l - 1] = replace(layers[l - 1], width=len(kept))
+        W[l - 1], b[l - 1] = W[l - 1][kept], b[l - 1][kept]
+    if l < network.depth:
+        W[l] = W[l][:, kept]
+    else:
+        y = y[:, kept]
+    smaller = replace(network, inputs=inputs, layers=tuple(layers))
+    return replace(case, architecture=smaller, parameters=Parameters(tuple(W), tuple(b)), x=x, y=y)
+
+
+def _with(case: Case, name: str, index: tuple[int, ...], value: float) -> Case:
+    arrays = {key: np.array(array) for key, array in case.tensors().items()}
+    arrays[name][index] = value
+    layers = range(1, case.architecture.depth + 1)
+    parameters = Parameters(tuple(arrays[f"W{i}"] for i in layers), tuple(arrays[f"b{i}"] for i in layers))
+    return replace(case, parameters=parameters, x=arrays["x"], y=arrays["y"])
+
+
+def simpler(value: float) -> Iterator[float]:
+    """Give simpler numbers than this, the simplest first: 0, 1, -1, a power of two, few digits."""
+    if not np.isfinite(value):
+        return
+    candidates = [0.0, 1.0, -1.0]
+    if value:
+        candidates.append(float(np.copysign(2.0 ** np.round(np.log2(abs(value))), value)))
+        candidates += [float(f"{value:.{digits}g}") for digits in (1, 2, 3, 5)]
+    for candidate in dict.fromkeys(candidates):
+        if candidate == value:
+            return  # it is as simple as that already
+        yield candidate
