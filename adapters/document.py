@@ -38,7 +38,9 @@ class Document:
 
 def _write(kind: str, case_id: str, tensors: Mapping[str, Array], **metadata: str) -> bytes:
     strings = {"gradparity": VERSION, "kind": kind, "id": case_id, **metadata}
-    return safetensors.numpy.save(dict(tensors), metadata=strings)
+    # safetensors writes an array's memory as it lies: a transposed one would arrive with its values moved about.
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    return safetensors.numpy.save(arrays, metadata=strings)
 
 
 def write_case(case: Case) -> bytes:

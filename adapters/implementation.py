@@ -5,11 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+import numpy as np
+
 from ..reference.network import Case, Gradients
 
 
 class UnsupportedError(Exception):
     """The implementation declines a case; the message says why, for a person."""
+
+
+#: How many numbers a forward mode differentiates by: each takes a pass through the network of its own.
+MOST_COLUMNS = 512
+
+
+def columns(case: Case) -> int:
+    """Count what a forward mode differentiates by: every component of W, b and Δz."""
+    return sum(W.size + b.size + case.batch * b.size for W, b in case.parameters)
+
+
+def affordable(case: Case) -> None:
+    """Decline what forward mode cannot do: too many passes, or numbers that spoil what they do not reach."""
+    if columns(case) > MOST_COLUMNS:
+        raise UnsupportedError(
+            f"forward mode takes a pass for each number, here {columns(case)} of {MOST_COLUMNS}"
+        )
+    if not all(np.isfinite(array).all() for array in case.tensors().values()):
+        raise UnsupportedError(
+            "forward mode multiplies by zeros, and zero times NaN or infinity is NaN everywhere"
+        )
 
 
 class Implementation(Protocol):

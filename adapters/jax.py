@@ -1,4 +1,4 @@
-"""JAX: the network in jax.numpy and jax.nn, differentiated by jax.value_and_grad.
+"""JAX: the network in jax.numpy and jax.nn, differentiated by JAX's transforms.
 
 JAX itself has no costs, so all of them are written out here, most of them as optax writes them, and
 summed over the batch; the mean over the batch divides that sum by m.
@@ -20,8 +20,9 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 import jax
 import jax.numpy as jnp
 
-from ..reference.network import Architecture, Array, Case, Gradients
-from .implementation import UnsupportedError
+from ..reference.network import Architecture, Array, Case, Gradients, Layer
+from .implementation import UnsupportedError, affordable
+from .registry import FORWARD
 
 Tensor = Any
 Tensors = Sequence[Tensor]
@@ -112,18 +113,25 @@ COSTS: dict[str, tuple[str, Callable[..., Tensor]]] = {
 Variables = tuple[Tensors, Tensors, Tensors]
 
 
-def network(
-    architecture: Architecture, variables: Variables, x: Tensor, y: Tensor
-) -> tuple[Tensor, tuple[Tensors, Tensors]]:
-    """Go forward to the cost (a scalar), and z^l and a^l.
+#: The cost (a scalar), and z^l and a^l.
+Forward = tuple[Tensor, tuple[Tensors, Tensors]]
+#: One layer: z^l and a^l, of a^{l-1}, W^l, b^l and Δz^l.
+Step = Callable[[Layer, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
-    Δz^l is zero and is added to z^l, so that ∂C/∂Δz^l is δ^l.
-    """
+
+def _layer(layer: Layer, a: Tensor, W: Tensor, b: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    z = jnp.matmul(a, W.T) + b + shift
+    activation = ACTIVATIONS[layer.activation][1]
+    return z, activation(z) if layer.alpha is None else activation(z, layer.alpha)
+
+
+def network(
+    architecture: Architecture, variables: Variables, x: Tensor, y: Tensor, step: Step = _layer
+) -> Forward:
+    """Go forward; Δz^l is zero and is added to z^l, so that ∂C/∂Δz^l is δ^l."""
     a, zs, activations = x, [], []
     for layer, W, b, shift in zip(architecture.layers, *variables, strict=True):
-        z = jnp.matmul(a, W.T) + b + shift
-        activation = ACTIVATIONS[layer.activation][1]
-        a = activation(z) if layer.alpha is None else activation(z, layer.alpha)
+        z, a = step(layer, a, W, b, shift)
         zs.append(z)
         activations.append(a)
     cost, delta = COSTS[architecture.cost.name][1], architecture.cost.delta
@@ -131,17 +139,63 @@ def network(
     return total / x.shape[0] if architecture.reduction == "mean" else total, (zs, activations)
 
 
+#: Of the variables, x and y: the way forward.
+Network = Callable[[Variables, Tensor, Tensor], Forward]
 #: Of the variables, x and y: the way forward, and the derivatives.
-Answer = Callable[[Variables, Tensor, Tensor], tuple[tuple[Tensor, tuple[Tensors, Tensors]], Variables]]
+Answer = Callable[[Variables, Tensor, Tensor], tuple[Forward, Variables]]
 
 
-def _jit(architecture: Architecture) -> Answer:
-    answer: Answer = jax.jit(jax.value_and_grad(partial(network, architecture), has_aux=True))
+def reverse(network: Network) -> Answer:
+    """Differentiate by what JAX recorded on the way forward."""
+    answer: Answer = jax.value_and_grad(network, has_aux=True)
     return answer
 
 
+def _forward(network: Network) -> Answer:
+    """Differentiate by all components at once, a column each."""
+
+    def cost(*arguments: Any) -> tuple[Tensor, Forward]:
+        forward = network(*arguments)
+        return forward[0], forward
+
+    def answer(variables: Variables, x: Tensor, y: Tensor) -> tuple[Forward, Variables]:
+        derivatives, forward = jax.jacfwd(cost, has_aux=True)(variables, x, y)
+        return forward, derivatives
+
+    return answer
+
+
+def _by_example(network: Network, mean: bool) -> Answer:
+    """Differentiate each example's share of the cost by itself, and add up the gradients."""
+
+    def share(W: Tensors, b: Tensors, shift: Tensors, x: Tensor, y: Tensor, m: int) -> Forward:
+        rows = [one[None] for one in shift]
+        cost, (z, a) = network((W, b, rows), x[None], y[None])
+        return cost / m if mean else cost, ([one[0] for one in z], [one[0] for one in a])
+
+    def answer(variables: Variables, x: Tensor, y: Tensor) -> tuple[Forward, Variables]:
+        one = jax.value_and_grad(partial(share, m=x.shape[0]), argnums=(0, 1, 2), has_aux=True)
+        mapped = jax.vmap(one, in_axes=(None, None, 0, 0, 0))
+        (costs, outputs), (dW, db, delta) = mapped(*variables, x, y)
+        total = partial(jax.tree.map, partial(jnp.sum, axis=0))
+        return (total(costs), outputs), (total(dW), total(db), delta)
+
+    return answer
+
+
+#: A layer that keeps its inputs only, and is gone through once more on the way back.
+_checkpoint = jax.checkpoint(_layer, static_argnums=0)
+
 #: How each mode makes, of an architecture, what answers its cases.
-_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {"jit": _jit}
+_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
+    "jit": lambda architecture: jax.jit(reverse(partial(network, architecture))),
+    "eager": lambda architecture: reverse(partial(network, architecture)),
+    "forward": lambda architecture: jax.jit(_forward(partial(network, architecture))),
+    "vmap": lambda architecture: jax.jit(
+        _by_example(partial(network, architecture), architecture.reduction == "mean")
+    ),
+    "checkpoint": lambda architecture: jax.jit(reverse(partial(network, architecture, step=_checkpoint))),
+}
 MODES = tuple(_DIFFERENTIATE)
 
 #: How many compiled architectures are kept. Cases of one come together, and there may be thousands.
@@ -158,24 +212,26 @@ class Jax:
     version = str(jax.__version__)
     language = "Python"
 
-    def __init__(self, mode: str) -> None:
-        self.name = f"jax:{mode}"
-        self._differentiate = _DIFFERENTIATE[mode]
-        self._answers: dict[Architecture, Answer] = {}
+    def __init__(self, name: str, differentiate: Callable[[Architecture], Answer]) -> None:
+        self.name = name
+        self._differentiate = differentiate
+        self._answers: dict[tuple[Architecture, str], Answer] = {}
 
-    def _answer(self, architecture: Architecture) -> Answer:
-        if architecture not in self._answers:
+    def _answer(self, architecture: Architecture, precision: str) -> Answer:
+        if (architecture, precision) not in self._answers:
             if len(self._answers) == _KEPT:
                 # JAX holds on to what it traced and compiled until it is told not to.
                 self._answers.clear()
                 jax.clear_caches()
-            self._answers[architecture] = self._differentiate(architecture)
-        return self._answers[architecture]
+            self._answers[architecture, precision] = self._differentiate(architecture)
+        return self._answers[architecture, precision]
 
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
+        if self.name in FORWARD:
+            affordable(case)
         shifts = [np.zeros((case.batch, layer.width), case.dtype) for layer in case.architecture.layers]
-        answer = self._answer(case.architecture)
+        answer = self._answer(case.architecture, case.precision)
         variables = (case.parameters.weights, case.parameters.biases, shifts)
         try:
             (cost, (z, a)), (dW, db, delta) = answer(variables, case.x, case.y)
@@ -189,6 +245,11 @@ class Jax:
 
 
 def load(mode: str) -> Jax:
-    """Start JAX in a mode, with float64 allowed."""
+    """Start JAX in a mode."""
+    return with_float64(f"jax:{mode}", _DIFFERENTIATE[mode])
+
+
+def with_float64(name: str, differentiate: Callable[[Architecture], Answer]) -> Jax:
+    """Start JAX with float64 allowed."""
     jax.config.update("jax_enable_x64", True)
-    return Jax(mode)
+    return Jax(name, differentiate)

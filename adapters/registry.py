@@ -30,13 +30,46 @@ from .implementation import Implementation
 #: importing a framework.
 MODES: dict[str, tuple[str, ...]] = {
     "reference": ("",),
-    "torch": ("eager",),
-    "tensorflow": ("eager", "function"),
-    "jax": ("jit",),
+    "torch": ("eager", "compile", "func", "forward", "checkpoint"),
+    "tensorflow": ("eager", "function", "xla", "forward"),
+    "jax": ("jit", "eager", "forward", "vmap", "checkpoint"),
+    "keras": ("tensorflow", "torch", "jax"),
+    "autograd": ("tape",),
+    "casadi": ("mx",),
+    "mlx": ("eager",),
+    "mygrad": ("tape",),
+    "paddle": ("eager",),
+    "pytensor": ("function",),
+    "sklearn": ("backprop",),
+    "tinygrad": ("eager",),
 }
+
+#: The module to look for where the adapter's own name is only a folder that distributions share.
+HOMES = {"mlx": "mlx.core"}
 
 #: What is judged when nobody is named.
 DEFAULTS = ("torch:eager", "tensorflow:eager", "tensorflow:function", "jax:jit")
+
+#: Whose modes `--modes all` judges.
+EVERY_MODE = ("torch", "tensorflow", "jax", "keras")
+
+#: Modes that take seconds for each architecture, to compile it or to differentiate by one component at a time.
+EXPENSIVE = (
+    "torch:compile",
+    "torch:forward",
+    "tensorflow:xla",
+    "tensorflow:forward",
+    "jax:eager",
+    "jax:forward",
+)
+
+#: Modes in which every component is differentiated forward, for itself, and no δ is carried back: ∂C/∂W, ∂C/∂b and δ
+#: are rounded apart, and no equation connects one with another beyond the exact one.
+FORWARD = ("torch:forward", "tensorflow:forward", "jax:forward")
+
+#: Modes whose arrays are not computed from one another, so that links between them say nothing. In jax:vmap XLA
+#: computes δ once more in the kernel that adds it up, and rounds it otherwise than where it is returned.
+UNLINKED = (*FORWARD, "jax:vmap")
 
 EXEC = "exec:"
 
@@ -63,11 +96,16 @@ def names() -> list[str]:
     return [f"{adapter}:{mode}" if mode else adapter for adapter, modes in MODES.items() for mode in modes]
 
 
+def every_mode() -> list[str]:
+    """Name every mode of the frameworks that have several."""
+    return [name for name in names() if _adapter(name) in EVERY_MODE]
+
+
 def available() -> list[Listing]:
     """List every known implementation, installed or not, without importing a framework."""
     listings = []
     for name in names():
-        missing = _missing(_adapter(name))
+        missing = _missing(name)
         listings.append(Listing(name, None if missing else _version(_adapter(name)), missing))
     return listings
 
@@ -88,7 +126,7 @@ def check(name: str) -> None:
         if name not in names():
             modes = " or ".join(known for known in names() if _adapter(known) == _adapter(name))
             raise UnknownImplementationError(f"{name!r} is not an implementation; say {modes}")
-        missing = _missing(_adapter(name))
+        missing = _missing(name)
         if missing:
             raise MissingImplementationError(missing)
     else:
@@ -145,13 +183,17 @@ def _hint(name: str, otherwise: str) -> str:
     return f"did you mean {close[0]}?" if close else otherwise
 
 
-def _missing(adapter: str) -> str | None:
+def _missing(name: str) -> str | None:
+    adapter, _, mode = name.partition(":")
     if adapter == "reference":
         return None
-    spec = _top(adapter)
-    if spec is not None and spec.origin is not None:  # without an origin, it is just a folder of that name
-        return None
-    return f"{adapter} is not installed; pip install 'gradparity[{adapter}]'"
+    # A mode that is called like a framework runs on it.
+    needed = [adapter, mode] if mode in MODES else [adapter]
+    for framework in needed:
+        spec = _top(HOMES.get(framework, framework))
+        if spec is None or spec.origin is None:  # without an origin, it is just a folder of that name
+            return f"{framework} is not installed; pip install 'gradparity[{','.join(needed)}]'"
+    return None
 
 
 def _version(adapter: str) -> str:
@@ -185,5 +227,5 @@ def _importable(parts: Sequence[str]) -> bool:
 def _top(module: str) -> ModuleSpec | None:
     try:
         return importlib.util.find_spec(module)
-    except ValueError:  # loaded without a spec, as __main__ is
+    except (ValueError, ModuleNotFoundError):  # loaded without a spec, as __main__ is; or nothing above it
         return None

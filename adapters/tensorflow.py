@@ -20,7 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from ..reference.network import Architecture, Array, Case, Gradients
-from .implementation import UnsupportedError
+from .implementation import UnsupportedError, affordable
+from .registry import FORWARD
 
 Tensor = Any
 Tensors = Sequence[Tensor]
@@ -127,27 +128,60 @@ def network(architecture: Architecture, variables: Variables, x: Tensor, y: Tens
     return total / x.shape[0] if architecture.reduction == "mean" else total, zs, activations
 
 
+#: Of the variables, x and y: the way forward.
+Network = Callable[[Variables, Tensor, Tensor], Forward]
 #: Of the variables, x and y: the way forward, and the derivatives.
 Answer = Callable[[Variables, Tensor, Tensor], tuple[Forward, Variables]]
 
 
-def _eager(architecture: Architecture) -> Answer:
+def reverse(network: Network) -> Answer:
+    """Differentiate by a tape of what ran."""
+
     def answer(variables: Variables, x: Tensor, y: Tensor) -> tuple[Forward, Variables]:
         with tf.GradientTape() as tape:
             tape.watch(variables)
-            forward = network(architecture, variables, x, y)
+            forward = network(variables, x, y)
         return forward, tape.gradient(forward[0], variables)
 
     return answer
 
 
-def _function(architecture: Architecture) -> Answer:
-    traced: Answer = tf.function(_eager(architecture))
-    return traced
+def _forward(network: Network) -> Answer:
+    """Differentiate by one component at a time."""
+
+    def along_one(variables: Variables, along: Variables, x: Tensor, y: Tensor) -> Tensor:
+        with tf.autodiff.ForwardAccumulator(variables, along) as accumulator:
+            cost = network(variables, x, y)[0]
+        return accumulator.jvp(cost)
+
+    # Without AutoGraph, which would wrap what is raised.
+    derivative = tf.function(along_one, autograph=False)
+
+    def answer(variables: Variables, x: Tensor, y: Tensor) -> tuple[Forward, Variables]:
+        leaves = tf.nest.flatten(variables)
+        zeros = [tf.zeros_like(leaf) for leaf in leaves]
+
+        def derivatives(place: int) -> Tensor:
+            leaf = leaves[place]
+            found = []
+            for column in tf.eye(leaf.shape.num_elements(), dtype=leaf.dtype):
+                along = [*zeros[:place], tf.reshape(column, leaf.shape), *zeros[place + 1 :]]
+                found.append(derivative(variables, tf.nest.pack_sequence_as(variables, along), x, y))
+            return tf.reshape(tf.stack(found), leaf.shape)
+
+        found = [derivatives(place) for place in range(len(leaves))]
+        return network(variables, x, y), tf.nest.pack_sequence_as(variables, found)
+
+    return answer
 
 
 #: How each mode makes, of an architecture, what answers its cases.
-_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {"eager": _eager, "function": _function}
+_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
+    "eager": lambda architecture: reverse(partial(network, architecture)),
+    "function": lambda architecture: tf.function(reverse(partial(network, architecture))),
+    "xla": lambda architecture: tf.function(reverse(partial(network, architecture)), jit_compile=True),
+    "forward": lambda architecture: _forward(partial(network, architecture)),
+}
 MODES = tuple(_DIFFERENTIATE)
 
 
@@ -165,18 +199,20 @@ class TensorFlow:
     version = str(tf.__version__)
     language = "Python"
 
-    def __init__(self, mode: str) -> None:
-        self.name = f"tensorflow:{mode}"
+    def __init__(self, name: str, differentiate: Callable[[Architecture], Answer]) -> None:
+        self.name = name
 
         # Cases of one architecture come together; older traces are let go, as there may be thousands.
         @lru_cache(maxsize=4)
         def answer(architecture: Architecture, precision: str, batch: int) -> Answer:
-            return _DIFFERENTIATE[mode](architecture)
+            return differentiate(architecture)
 
         self._answer = answer
 
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
+        if self.name in FORWARD:
+            affordable(case)
         x, y = tf.constant(case.x), tf.constant(case.y)
         weights = [tf.constant(W) for W in case.parameters.weights]
         biases = [tf.constant(b) for b in case.parameters.biases]
@@ -184,6 +220,10 @@ class TensorFlow:
         answer = self._answer(case.architecture, case.precision, case.batch)
         try:
             (cost, z, a), (dW, db, delta) = answer((weights, biases, shifts), x, y)
+        except LookupError as error:  # forward mode needs the derivative of the derivative's own operation
+            if "gradient registry" not in str(error):
+                raise
+            raise UnsupportedError(f"TensorFlow declines: {error}") from None
         except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
             if not any(reason in error.message for reason in _NO_KERNEL):
                 raise
@@ -196,9 +236,14 @@ class TensorFlow:
 
 
 def load(mode: str) -> TensorFlow:
-    """Start TensorFlow in a mode, on one thread: workers run side by side, a core each."""
+    """Start TensorFlow in a mode."""
+    return on_one_thread(f"tensorflow:{mode}", _DIFFERENTIATE[mode])
+
+
+def on_one_thread(name: str, differentiate: Callable[[Architecture], Answer]) -> TensorFlow:
+    """Start TensorFlow on one thread: workers run side by side, a core each."""
     # It warns of a loop that traces many functions, which is what we do.
     tf.get_logger().setLevel("ERROR")
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    return TensorFlow(mode)
+    return TensorFlow(name, differentiate)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils import checkpoint
 
-from ..reference.network import DTYPES, Architecture, Array, Case, Gradients
-from .implementation import UnsupportedError
+from ..reference.network import DTYPES, Architecture, Array, Case, Gradients, Layer
+from .implementation import UnsupportedError, affordable
+from .registry import FORWARD
 
 #: σ by name: which function is judged, and that function of z (m, n_l), and of alpha where there is one.
 ACTIVATIONS: dict[str, tuple[str, Callable[..., Tensor]]] = {
@@ -110,15 +113,23 @@ Tensors = Sequence[Tensor]
 Variables = tuple[Tensors, Tensors, Tensors]
 #: The cost (a scalar), z^l and a^l.
 Forward = tuple[Tensor, Tensors, Tensors]
+#: One layer: z^l and a^l, of a^{l-1}, W^l, b^l and Δz^l.
+Step = Callable[[Layer, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def network(architecture: Architecture, variables: Variables, x: Tensor, y: Tensor) -> Forward:
+def _layer(layer: Layer, a: Tensor, W: Tensor, b: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    z = functional.linear(a, W, b) + shift
+    activation = ACTIVATIONS[layer.activation][1]
+    return z, activation(z) if layer.alpha is None else activation(z, layer.alpha)
+
+
+def network(
+    architecture: Architecture, variables: Variables, x: Tensor, y: Tensor, step: Step = _layer
+) -> Forward:
     """Go forward; Δz^l is zero and is added to z^l, so that ∂C/∂Δz^l is δ^l."""
     a, zs, activations = x, [], []
     for layer, W, b, shift in zip(architecture.layers, *variables, strict=True):
-        z = functional.linear(a, W, b) + shift
-        activation = ACTIVATIONS[layer.activation][1]
-        a = activation(z) if layer.alpha is None else activation(z, layer.alpha)
+        z, a = step(layer, a, W, b, shift)
         zs.append(z)
         activations.append(a)
     cost, delta = COSTS[architecture.cost.name][1], architecture.cost.delta
@@ -126,24 +137,84 @@ def network(architecture: Architecture, variables: Variables, x: Tensor, y: Tens
     return total / x.shape[0] if architecture.reduction == "mean" else total, zs, activations
 
 
+#: Of the variables, x and y: the way forward.
+Network = Callable[[Variables, Tensor, Tensor], Forward]
 #: Of the variables, x and y: the way forward, and the derivatives.
 Answer = Callable[[Variables, Tensor, Tensor], tuple[Forward, Variables]]
 
 
-def _eager(architecture: Architecture) -> Answer:
+def reverse(network: Network) -> Answer:
+    """Differentiate by autograd's graph of what ran."""
+
     def answer(variables: Variables, x: Tensor, y: Tensor) -> tuple[Forward, Variables]:
-        flat = [variable.requires_grad_() for family in variables for variable in family]
-        forward = network(architecture, variables, x, y)
-        gradients, L = torch.autograd.grad(forward[0], flat), architecture.depth
-        return forward, (gradients[:L], gradients[L : 2 * L], gradients[2 * L :])
+        leaves = [tensor.requires_grad_() for family in variables for tensor in family]
+        forward = network(variables, x, y)
+        return forward, _families(torch.autograd.grad(forward[0], leaves))
 
     return answer
 
 
-#: How each mode makes, of an architecture, what answers its cases.
-_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {"eager": _eager}
-MODES = tuple(_DIFFERENTIATE)
+def _func(network: Network) -> Answer:
+    def cost(*arguments: Any) -> tuple[Tensor, Forward]:
+        forward = network(*arguments)
+        return forward[0], forward
 
+    def answer(variables: Variables, x: Tensor, y: Tensor) -> tuple[Forward, Variables]:
+        derivatives, forward = torch.func.grad(cost, has_aux=True)(variables, x, y)
+        return forward, derivatives
+
+    return answer
+
+
+def _forward(network: Network) -> Answer:
+    """Differentiate by one component at a time; vectorised, low precision takes minutes."""
+
+    def answer(variables: Variables, x: Tensor, y: Tensor) -> tuple[Forward, Variables]:
+        leaves = [tensor for family in variables for tensor in family]
+
+        def derivative(place: int) -> Tensor:
+            leaf = leaves[place]
+
+            def cost(moved: Tensor) -> Tensor:
+                return network(_families([*leaves[:place], moved, *leaves[place + 1 :]]), x, y)[0]
+
+            columns = torch.eye(leaf.numel(), dtype=leaf.dtype).view(-1, *leaf.shape)
+            found = torch.stack([torch.func.jvp(cost, (leaf,), (one,))[1] for one in columns])
+            # The derivative of 0.5 C comes in float64, whatever C is in.
+            return found.view_as(leaf).to(leaf.dtype)
+
+        return network(variables, x, y), _families([derivative(place) for place in range(len(leaves))])
+
+    return answer
+
+
+def _families(tensors: Tensors) -> Variables:
+    depth = len(tensors) // 3
+    return tensors[:depth], tensors[depth : 2 * depth], tensors[2 * depth :]
+
+
+def _checkpoint(layer: Layer, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    """Keep a layer's inputs only, and go through it once more on the way back."""
+    answer: tuple[Tensor, Tensor] = checkpoint.checkpoint(_layer, layer, *tensors, use_reentrant=False)
+    return answer
+
+
+def _compiled(network: Network) -> Answer:
+    torch.compiler.reset()  # or what is compiled of a function stays, up to a limit, for ever
+    # Workers run side by side, a core each: without this, as many compilers start as there are cores.
+    torch._inductor.config.compile_threads = 1
+    return reverse(torch.compile(network, fullgraph=True, dynamic=False))
+
+
+#: How each mode makes, of an architecture, what answers its cases.
+_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
+    "eager": lambda architecture: reverse(partial(network, architecture)),
+    "compile": lambda architecture: _compiled(partial(network, architecture)),
+    "func": lambda architecture: _func(partial(network, architecture)),
+    "forward": lambda architecture: _forward(partial(network, architecture)),
+    "checkpoint": lambda architecture: reverse(partial(network, architecture, step=_checkpoint)),
+}
+MODES = tuple(_DIFFERENTIATE)
 
 #: NumPy's bfloat16 is an extension that PyTorch does not know, and the other way round: its bits pass as integers.
 _BITS = np.dtype(np.int16), torch.int16
@@ -183,17 +254,25 @@ class Torch:
     version = str(torch.__version__)
     language = "Python"
 
-    def __init__(self, mode: str) -> None:
-        self.name = f"torch:{mode}"
-        self._differentiate = _DIFFERENTIATE[mode]
+    def __init__(self, name: str, differentiate: Callable[[Architecture], Answer]) -> None:
+        self.name = name
+
+        # Cases of one architecture come together.
+        @lru_cache(maxsize=1)
+        def answer(architecture: Architecture, precision: str, batch: int) -> Answer:
+            return differentiate(architecture)
+
+        self._answer = answer
 
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
+        if self.name in FORWARD:
+            affordable(case)
         x, y = _tensor(case.x), _targets(case)
         weights = [_tensor(W) for W in case.parameters.weights]
         biases = [_tensor(b) for b in case.parameters.biases]
         shifts = [x.new_zeros(case.batch, layer.width) for layer in case.architecture.layers]
-        answer = self._differentiate(case.architecture)
+        answer = self._answer(case.architecture, case.precision, case.batch)
         try:
             (cost, z, a), (dW, db, delta) = answer((weights, biases, shifts), x, y)
         except NotImplementedError as error:  # no kernel for this precision
@@ -206,6 +285,11 @@ class Torch:
 
 
 def load(mode: str) -> Torch:
-    """Start PyTorch in a mode, on one thread: workers run side by side, a core each."""
+    """Start PyTorch in a mode."""
+    return on_one_thread(f"torch:{mode}", _DIFFERENTIATE[mode])
+
+
+def on_one_thread(name: str, differentiate: Callable[[Architecture], Answer]) -> Torch:
+    """Start PyTorch on one thread: workers run side by side, a core each."""
     torch.set_num_threads(1)
-    return Torch(mode)
+    return Torch(name, differentiate)

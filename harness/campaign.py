@@ -14,11 +14,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
+from ..adapters.implementation import MOST_COLUMNS, columns
+from ..adapters.registry import UNLINKED
 from ..property_tests.lattices import lattice_structure_at
 from ..property_tests.strategies import structure_at
 from ..reference.enclosure import Interval, enclose
 from ..reference.exact import Certifier
-from ..reference.network import ACTIVATIONS, COSTS, Case
+from ..reference.network import ACTIVATIONS, COSTS, Architecture, Case
 from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answer
 from .workers import Answer, Worker
 
@@ -29,6 +31,10 @@ IN_FLIGHT = 48
 
 #: Every so many structures one whose cases are computed without rounding. Odd, so that all precisions get some.
 LATTICE_EVERY = 9
+
+
+#: How many architectures of each precision an expensive mode is asked about.
+POOL = 6
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,10 @@ class Settings:
     timeout: float = 60.0
     activations: tuple[str, ...] = ACTIVATIONS
     costs: tuple[str, ...] = COSTS
+    #: Those of the implementations that are asked about a pool of architectures only, and how many of each precision
+    #: that holds: the first of the campaign that are small enough for every mode.
+    expensive: tuple[str, ...] = ()
+    pool: int = POOL
 
     def only(self, names: tuple[str, ...]) -> Settings:
         """Restrict what is drawn to these activations and these costs; naming none of a kind leaves them all."""
@@ -130,41 +140,55 @@ def draw_cases(settings: Settings) -> Iterator[Case]:
     return islice(drawn(), settings.cases)
 
 
+class Pool:
+    """The first small architectures of a campaign, as many of each precision as there is room for."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._members: dict[str, set[Architecture]] = {}
+
+    def __contains__(self, case: Case) -> bool:
+        members = self._members.setdefault(case.precision, set())
+        if len(members) < self._size and columns(case) <= MOST_COLUMNS:
+            members.add(case.architecture)
+        return case.architecture in members
+
+
 def campaign(
     settings: Settings,
     clock: Clock,
     cases: Iterator[Case] | None = None,
     announce: Callable[[Case], None] = lambda _: None,
 ) -> Iterator[Judged]:
-    """Run a campaign; gives one Judged for each case and implementation, cases in order.
+    """Run a campaign; gives one Judged for each case and implementation that is asked, cases in order.
 
     ``announce`` is called with each case as it is begun. Leaving the iterator early leaves no process behind.
     """
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations]
-        waiting: deque[tuple[Case, dict[str, Interval], list[Future[Answer]]]] = deque()
+        waiting: deque[tuple[Case, dict[str, Interval], dict[str, Future[Answer]]]] = deque()
+        pool = Pool(settings.pool)
         clock.lap()
         for case in draw_cases(settings) if cases is None else cases:
             clock.drawing += clock.lap()
             announce(case)
-            answers = [worker.submit(case) for worker in workers]
+            left_out = () if case in pool else settings.expensive
+            answers = {worker.name: worker.submit(case) for worker in workers if worker.name not in left_out}
             waiting.append((case, enclose(case), answers))
             clock.enclosures += clock.lap()
-            while waiting and (len(waiting) > IN_FLIGHT or all(answer.done() for answer in waiting[0][2])):
-                yield from _judge(settings, clock, *waiting.popleft())
+            while waiting and (
+                len(waiting) > IN_FLIGHT or all(answer.done() for answer in waiting[0][2].values())
+            ):
+                yield from _judge(clock, *waiting.popleft())
         while waiting:
-            yield from _judge(settings, clock, *waiting.popleft())
+            yield from _judge(clock, *waiting.popleft())
 
 
 def _judge(
-    settings: Settings,
-    clock: Clock,
-    case: Case,
-    enclosure: dict[str, Interval],
-    answers: list[Future[Answer]],
+    clock: Clock, case: Case, enclosure: dict[str, Interval], answers: Mapping[str, Future[Answer]]
 ) -> Iterator[Judged]:
     certifier = Certifier(case)  # one exact run serves every implementation that diverges
-    for name, future in zip(settings.implementations, answers, strict=True):
+    for name, future in answers.items():
         answer = future.result()
         clock.lap()  # waiting is nobody's time
         rows, divergences = _rows(case, name, answer, enclosure, certifier)
@@ -191,7 +215,7 @@ def _rows(
         nothing = [EquationVerdict(equation, 0, "", verdict, 0.0, 0.0, 0, 0, False) for equation in EQUATIONS]
         return [row(one, answer.message) for one in nothing], []
 
-    judged = judge_answer(case, answer.gradients, enclosure, certifier)
+    judged = judge_answer(case, answer.gradients, enclosure, certifier, linked=name not in UNLINKED)
     own = answer.gradients.tensors()
     divergences = []
     for blamed in judged.blamed:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -59,6 +60,24 @@ class _Refusal(click.ClickException):
         click.echo(f"gradparity: {self.message}", err=True)
 
 
+def _chosen(named: Sequence[str], otherwise: Sequence[str]) -> tuple[str, ...]:
+    """Give those that were named, once each, or else those of the others that are installed."""
+    from ..adapters import registry
+
+    for name in named:
+        try:
+            registry.check(name)
+        except ValueError as error:
+            raise _Refusal(str(error)) from None
+    installed = {listing.name for listing in registry.available() if listing.version} if not named else set()
+    chosen = tuple(dict.fromkeys(named)) or tuple(name for name in otherwise if name in installed)
+    if not chosen:
+        raise _Refusal(
+            "none of the frameworks is installed; pip install 'gradparity[frameworks]', or name one"
+        )
+    return chosen
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="gradparity")
 def gradparity() -> None:
@@ -94,6 +113,11 @@ def gradparity() -> None:
     show_default=True,
     help="Seconds an implementation may take for one case.",
 )
+@click.option(
+    "--modes",
+    type=click.Choice(["all"]),
+    help="Judge every installed mode of torch, tensorflow, jax and keras, the slow ones on fewer cases.",
+)
 def verify(
     implementation: tuple[str, ...],
     cases: int,
@@ -102,6 +126,7 @@ def verify(
     out: Path | None,
     only: tuple[str, ...],
     timeout: float,
+    modes: str | None,
 ) -> None:
     """Judge implementations, and write a run and its report.
 
@@ -117,20 +142,12 @@ def verify(
     from .run import RunFolderError
     from .verify import verify as run
 
-    if implementation:
-        for name in implementation:
-            try:
-                registry.check(name)
-            except ValueError as error:
-                raise _Refusal(str(error)) from None
-    else:
-        installed = {listing.name for listing in registry.available() if listing.version}
-        implementation = tuple(name for name in registry.DEFAULTS if name in installed)
-        if not implementation:
-            raise _Refusal(
-                "none of the frameworks is installed; pip install 'gradparity[frameworks]', or name one"
-            )
-    settings = Settings(tuple(dict.fromkeys(implementation)), cases, seed, precision, timeout).only(only)
+    if implementation and modes:
+        raise _Refusal("--modes all says whom to judge; leave it out, or name nobody")
+    implementation = _chosen(implementation, registry.every_mode() if modes else registry.DEFAULTS)
+    # Who names a mode gets all of it.
+    expensive = tuple(name for name in implementation if modes and name in registry.EXPENSIVE)
+    settings = Settings(implementation, cases, seed, precision, timeout, expensive=expensive).only(only)
     try:
         sys.exit(run(settings, out, shlex.join(["gradparity", *sys.argv[1:]])))
     except RunFolderError as error:
@@ -141,16 +158,59 @@ def verify(
 def implementations() -> None:
     """List what can be judged here: versions, modes, and why something is missing."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ..adapters.registry import available
 
     table = Table("implementation", "version", "")
     for listing in available():
-        table.add_row(listing.name, listing.version or "", listing.missing or "")
+        table.add_row(listing.name, listing.version or "", escape(listing.missing or ""))
     table.add_row("module:object", "", "any Python callable Case -> Gradients")
     table.add_row("exec:COMMAND", "", "any program that reads and writes documents")
     Console().print(table)
+
+
+@gradparity.command()
+@click.argument("case", type=click.Path(path_type=Path))
+@click.argument("implementation", nargs=-1)
+@click.option(
+    "--script",
+    "framework",
+    type=click.Choice(["torch", "tensorflow", "jax"]),
+    help="Print a stand-alone program in this framework's idiom instead; it needs no gradparity.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds an implementation may take.",
+)
+def replay(case: Path, implementation: tuple[str, ...], framework: str | None, timeout: float) -> None:
+    """Ask one case document again, and show verdicts, exact values and enclosures.
+
+    CASE is a file, such as those under findings/ in a run's folder. With no IMPLEMENTATION, those that `verify`
+    judges when none is named.
+
+    Exit status: 0 all agree; 1 a divergence or a failure; 2 an unreadable file or wrong usage; 3 inconclusive.
+    """
+    from rich.console import Console
+
+    from ..adapters import registry
+    from ..reports.script import ScriptError
+    from . import replay as replaying
+
+    try:
+        asked = replaying.read(case)
+        if framework:
+            _chosen([replaying.ASKED[framework]], ())
+            click.echo(replaying.program(asked, framework, timeout), nl=False)
+            return
+        names = _chosen(implementation, registry.DEFAULTS)
+        sys.exit(replaying.replay(asked, names, timeout, Console()))
+    except (replaying.ReplayError, ScriptError) as error:
+        raise _Refusal(str(error)) from None
 
 
 @gradparity.command()

@@ -25,6 +25,9 @@ MOST_EXACT = 20_000
 #: How many components are shown of one answer.
 MOST_SHOWN = 8
 
+#: Whom a program is written for, and the mode that it is written in.
+ASKED = {"torch": "torch:eager", "tensorflow": "tensorflow:eager", "jax": "jax:jit"}
+
 
 class ReplayError(Exception):
     """A file that holds no case; the message is one sentence for a person."""
@@ -94,9 +97,7 @@ def _components(case: Case, answer: Gradients) -> Table:
 
 def program(case: Case, framework: str, timeout: float) -> str:
     """Write a stand-alone program that shows where a framework diverges on a case, or else its gradients."""
-    answer = ask(
-        case, {"torch": "torch:eager", "tensorflow": "tensorflow:eager", "jax": "jax:jit"}[framework], timeout
-    )
+    answer = ask(case, ASKED[framework], timeout)
     if answer.gradients is None:
         raise ReplayError(f"{framework} does not answer this case: {answer.message}")
     judgement, exact = judge(case, answer.gradients), exact_gradients(case)

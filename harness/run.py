@@ -31,7 +31,17 @@ ROWS_A_SHARD = 100_000
 #: A run in which this share of an implementation's verdicts says nothing has judged too little to mean anything.
 MOST_INCONCLUSIVE = 0.5
 
-_SOFTWARE = ("numpy", "hypothesis", "python-flint", "safetensors", "torch", "tensorflow", "jax", "jaxlib")
+_SOFTWARE = (
+    "numpy",
+    "hypothesis",
+    "python-flint",
+    "safetensors",
+    "torch",
+    "tensorflow",
+    "jax",
+    "jaxlib",
+    "keras",
+)
 
 
 class RunFolderError(Exception):
@@ -62,6 +72,7 @@ class Run:
         self._margins: dict[tuple[str, str, str], Margins] = defaultdict(Margins)
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._authors: dict[str, Mapping[str, object]] = {name: {} for name in settings.implementations}
+        self._asked = Counter[str]()
         self._messages: Counter[tuple[str, str, str]] = Counter()
         self._drawn: dict[str, Counter[str]] = {
             key: Counter() for key in ("regime", "cost", "activation", "depth")
@@ -79,6 +90,7 @@ class Run:
         """Take in one implementation's judged answer to one case."""
         case, name = judged.case, judged.implementation
         self._seconds[name] += judged.seconds
+        self._asked[name] += 1
         if judged.author:
             self._authors[name] = judged.author
         if self._seen[0] != case.id:
@@ -107,10 +119,14 @@ class Run:
         if len(self._rows) >= ROWS_A_SHARD:
             self._write_shard()
 
-    def close(self, clock: Clock) -> dict[str, Any]:
-        """Write what is left and the closing mark; gives what run.json holds."""
+    def findings(self) -> list[Finding]:
+        """Give the findings so far, one a cause."""
+        return self._collector.findings()
+
+    def close(self, clock: Clock, findings: Sequence[Finding]) -> dict[str, Any]:
+        """Write what is left, the findings as they are to be shown, and the closing mark; gives what run.json holds."""
         self._write_shard()
-        content = self._content(clock)
+        content = self._content(clock, findings)
         self._write(content)
         return content
 
@@ -121,7 +137,7 @@ class Run:
             total += counted
         return total
 
-    def _content(self, clock: Clock) -> dict[str, Any]:
+    def _content(self, clock: Clock, findings: Sequence[Finding]) -> dict[str, Any]:
         seconds = time.perf_counter() - self._clock_began
         counts: dict[str, dict[str, dict[str, int]]] = {
             name: {equation: {str(verdict): 0 for verdict in Verdict} for equation in EQUATIONS}
@@ -156,14 +172,13 @@ class Run:
                     "name": name,
                     "version": str(self._authors[name].get("version", "unknown")),
                     "language": str(self._authors[name].get("language", "unknown")),
+                    "cases": self._asked[name],
                 }
                 for name in self.settings.implementations
             ],
             "counts": counts,
             "matrix": matrix,
-            "findings": [
-                self._finding(number, f) for number, f in enumerate(self._collector.findings(), start=1)
-            ],
+            "findings": [self._finding(number, one) for number, one in enumerate(findings, start=1)],
             "messages": [
                 {"implementation": name, "verdict": verdict, "message": message, "cases": number}
                 for (name, verdict, message), number in self._messages.most_common()

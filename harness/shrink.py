@@ -10,15 +10,22 @@ Every step is judged like any other case, certificate and all, so a small case i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
+from ..adapters.registry import UNLINKED
 from ..property_tests.known import blamed_functions
 from ..reference.activations import Elementwise, activation
+from ..reference.enclosure import enclose
+from ..reference.exact import Certifier
 from ..reference.network import Architecture, Array, Case, Cost, Gradients, Layer, MalformedError, Parameters
-from .verdict import EQUATIONS, Broken
+from .campaign import Divergence
+from .findings import Finding
+from .verdict import EQUATIONS, Broken, judge_answer
+from .workers import Worker
 
 #: What an implementation made of a case: its answer, and what broke in it; None where it gave none.
 Ask = Callable[[Case], tuple[Gradients, Sequence[Broken]] | None]
@@ -73,11 +80,11 @@ class Shrinker:
                 return True
         return False
 
-    def run(self) -> tuple[Case, Broken]:
+    def run(self) -> None:
         """Shrink the structure, then the values."""
         found = self._ask(self.case)
         if found is None:
-            return self.case, self.broken
+            return
         self._answer = found[0]
         for candidate in links_alone(self.case, self._answer, self.broken):
             if self.take(candidate):
@@ -85,7 +92,6 @@ class Shrinker:
         self._lose_examples()
         self._lose_neurons()
         self._simplify()
-        return self.case, self.broken
 
     def _lose_examples(self) -> None:
         keep = self.case.batch
@@ -119,11 +125,48 @@ class Shrinker:
                     if self.take(_with(self.case, name, index, value)):
                         break
 
+    @property
+    def z(self) -> float | None:
+        """The weighted input of the component that broke, where it has one."""
+        family = None if self._answer is None else self._answer.z
+        if family is None or self.broken.name.rstrip("0123456789") not in ("a", "delta"):
+            return None
+        return float(family[self.broken.layer - 1][self.broken.index])
 
-def shrink(case: Case, broken: Broken, ask: Ask) -> tuple[Case, Broken]:
-    """Give a small case that diverges for the same cause, and what broke in it."""
+
+def shrink(case: Case, broken: Broken, ask: Ask) -> tuple[Case, Broken, float | None]:
+    """Give a small case that diverges for the same cause, what broke in it, and the weighted input of that."""
     with np.errstate(all="ignore"):
-        return Shrinker(case, broken, ask).run()
+        shrinker = Shrinker(case, broken, ask)
+        shrinker.run()
+        return shrinker.case, shrinker.broken, shrinker.z
+
+
+def asking(worker: Worker) -> Ask:
+    """Ask a worker, and judge what it answers."""
+
+    def ask(case: Case) -> tuple[Gradients, Sequence[Broken]] | None:
+        answer = worker.submit(case).result().gradients
+        if answer is None:
+            return None
+        judged = judge_answer(
+            case, answer, enclose(case), Certifier(case), linked=worker.name not in UNLINKED
+        )
+        return answer, judged.blamed
+
+    return ask
+
+
+def shrunk(findings: Iterable[Finding], timeout: float) -> Iterator[Finding]:
+    """Give each finding with its smallest case made minimal; one process an implementation."""
+    for name, listed in groupby(findings, key=lambda finding: finding.implementation):
+        with Worker(name, timeout) as worker:
+            for finding in listed:
+                smallest = finding.smallest
+                case, broken, z = shrink(smallest.case, smallest.blamed, asking(worker))
+                yield replace(
+                    finding, smallest=Divergence(case, name, broken, smallest.z if z is None else z)
+                )
 
 
 # ----------------------------------------------------------------------------------------------- one link by itself

@@ -194,20 +194,24 @@ class _Held:
 
 
 def judge_answer(
-    case: Case, answer: Gradients, enclosure: Mapping[str, Interval], certifier: Certifier
+    case: Case,
+    answer: Gradients,
+    enclosure: Mapping[str, Interval],
+    certifier: Certifier,
+    linked: bool = True,
 ) -> Judged:
     """Judge everything that an answer holds against the case's enclosure and against its own links.
 
     ``certifier`` is the case's own; every divergence is held against arbitrary precision, and nobody is accused on
     a bound that the exact value does not bear out: such a verdict is inconclusive. An empty enclosure leaves it to
-    the links.
+    the links; an answer that is not ``linked``, whose arrays were not computed from one another, to the enclosure.
     """
-    own = links(case, answer, enclosure or None)
+    own = links(case, answer, enclosure or None) if linked else {}
     held = []
     for name, array in answer.tensors().items():
         link = own.get(name)
         finite = link is not None and link.rad.max(initial=0.0) < np.inf
-        must = None if finite else propagated(case, answer, name)
+        must = None if finite or not linked else propagated(case, answer, name)
         held.append(_Held(name, array, enclosure.get(name), link, must))
     certify = (certifier, Certifier(case, answer, enclosure or None))
     verdicts, broken, doubts = list[EquationVerdict](), list[Broken](), dict[str, str]()

@@ -19,7 +19,9 @@ from ..reference.network import Case
 from ..reports.html import write_report
 from ..reports.terminal import summary
 from .campaign import Clock, Settings, campaign
+from .findings import Finding
 from .run import Run, exit_status
+from .shrink import shrunk
 from .verdict import Verdict
 
 
@@ -31,9 +33,8 @@ def verify(settings: Settings, out: Path | None, command: str) -> int:
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[verdicts]}"), console=errors, transient=True,
     ) as progress:  # fmt: skip
-        task = progress.add_task(
-            "starting", total=settings.cases * len(settings.implementations), verdicts=""
-        )
+        always = [name for name in settings.implementations if name not in settings.expensive]
+        task = progress.add_task("starting", total=settings.cases * len(always), verdicts="")
 
         def announce(case: Case) -> None:
             layers = " ".join(layer.activation for layer in case.architecture.layers[-2:])
@@ -46,8 +47,13 @@ def verify(settings: Settings, out: Path | None, command: str) -> int:
             run.add(judged)
             counts = run.counts()
             shown = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in Verdict if counts[verdict])
-            progress.update(task, advance=1, verdicts=shown)
-    content = run.close(clock)
+            progress.update(task, advance=judged.implementation in always, verdicts=shown)
+        findings, minimal = run.findings(), list[Finding]()
+        progress.update(task, total=len(findings), completed=0, description="shrinking findings")
+        for finding in shrunk(findings, settings.timeout):
+            minimal.append(finding)
+            progress.update(task, advance=1)
+    content = run.close(clock, minimal)
     report = run.folder / "report.html"
     write_report(content, report)
     console = Console()

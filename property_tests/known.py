@@ -14,8 +14,9 @@ from ..reference.network import ACTIVATIONS, COSTS, Architecture, Cost, Layer
 
 @dataclass(frozen=True)
 class Known:
-    """One known divergence: whose (a framework, in any mode), in which function and precision, and why.
+    """One known divergence: whose, in which function and precision, and why.
 
+    ``framework`` is a framework, in any mode; or modes of some, with spaces between them.
     ``function`` is an activation or a cost; or an equation, where that itself is off, whatever the functions.
     ``shows`` "in a network": it needs what a single layer does not have, such as saturated probabilities, or it is
     in the cost's value and not in its slope. "densely": only where a function is sampled at very many points, or very
@@ -32,8 +33,8 @@ class Known:
         return f"{self.framework} {self.function} {self.precision}"
 
     def is_about(self, implementation: str) -> bool:
-        """Whether an implementation is a mode of this framework."""
-        return implementation.partition(":")[0] == self.framework
+        """Whether an implementation is one of these modes, or a mode of this framework."""
+        return not {implementation, implementation.partition(":")[0]}.isdisjoint(self.framework.split())
 
     @property
     def batch(self) -> int:
@@ -59,20 +60,27 @@ _OVERFLOW = "the sigmoid is 1 / (1 + e^-z), and e^-z overflows from z = -11.09 o
 _SUM_IN_PRECISION = "the sum over the batch is added up in the precision itself"
 _SUM_OF_THE_LAYER = "the sum over 512 neurons, on the way back, is added up in the precision itself"
 _LOW = ("bfloat16", "float16")
+_CLIPPED = "probabilities are clipped to 1e-7 from 0 and 1, and the slope is 0 there"
+_BY_EXAMPLE = "each example's ∂C/∂W is rounded to the precision before they are added up"
+#: Everybody who runs TensorFlow's own kernels; XLA compiles elu and selu to expm1.
+_TENSORFLOW = "tensorflow:eager tensorflow:function tensorflow:forward keras:tensorflow"
+
+_CLAMPED = "a (1 - a) is at least 1e-12, and log at least -100"
+_SOFTPLUS = "tf.nn.softplus is z from log(eps) + 2 = 2.9 on, and e^z below -2.9"
 
 KNOWN = (
     Known("torch", "softplus", "float64", "z itself above its threshold of 20: off by up to 2e-9"),
-    Known("torch", "hardsigmoid", "float64", f"1/6 in the backward pass: {_FLOAT32_CONSTANT}"),
-    Known("torch", "celu", "float64", f"1/alpha in the backward pass: {_FLOAT32_CONSTANT}"),
-    Known("torch", "binary_cross_entropy", "float64", "a (1 - a) is at least 1e-12, and log at least -100"),
-    Known("torch", "binary_cross_entropy", "float32", "a (1 - a) is at least 1e-12, and log at least -100"),
+    # Not as Inductor writes it out.
     Known(
-        "torch",
-        "binary_cross_entropy",
-        "bfloat16",
-        "a (1 - a) is at least 1e-12, and log at least -100",
-        shows="in a network",
+        "torch:eager torch:func torch:forward torch:checkpoint",
+        "hardsigmoid",
+        "float64",
+        f"1/6 in the backward pass: {_FLOAT32_CONSTANT}",
     ),
+    Known("torch", "celu", "float64", f"1/alpha in the backward pass: {_FLOAT32_CONSTANT}"),
+    Known("torch", "binary_cross_entropy", "float64", _CLAMPED),
+    Known("torch", "binary_cross_entropy", "float32", _CLAMPED),
+    Known("torch", "binary_cross_entropy", "bfloat16", _CLAMPED, shows="in a network"),
     Known(
         "jax",
         "binary_cross_entropy",
@@ -80,46 +88,70 @@ KNOWN = (
         "the cost's log1p is off by up to 240 units from -0.414 to -0.37",
         shows="in a network",
     ),
-    Known("tensorflow", "elu", "float64", _EXP_MINUS_ONE),
-    Known("tensorflow", "elu", "float32", _EXP_MINUS_ONE),
-    Known("tensorflow", "celu", "float64", f"composed of tf.nn.elu: {_EXP_MINUS_ONE}"),
-    Known("tensorflow", "celu", "float32", f"composed of tf.nn.elu: {_EXP_MINUS_ONE}"),
-    Known(
-        "tensorflow", "selu", "float64", f"{_EXP_MINUS_ONE}; where that is 0, the slope is the one for z > 0"
-    ),
-    Known(
-        "tensorflow", "selu", "float32", f"{_EXP_MINUS_ONE}; where that is 0, the slope is the one for z > 0"
-    ),
-    Known("tensorflow", "leaky_relu", "float64", f"alpha: {_FLOAT32_CONSTANT}"),
-    Known("tensorflow", "gelu", "float64", f"sqrt(1/2): {_FLOAT32_CONSTANT}"),
-    Known("tensorflow", "gelu_tanh", "float64", f"0.044715 or sqrt(2/π): {_FLOAT32_CONSTANT}"),
-    Known("tensorflow", "softmax_cross_entropy", "float64", _NOT_A_DISTRIBUTION),
-    Known("tensorflow", "softmax_cross_entropy", "float32", _NOT_A_DISTRIBUTION),
-    *(Known("tensorflow", name, low, _EXP_MINUS_ONE) for name in ("elu", "celu", "selu") for low in _LOW),
-    *(Known("tensorflow", "softmax_cross_entropy", low, _NOT_A_DISTRIBUTION) for low in _LOW),
     *(
-        Known(
-            "tensorflow",
-            name,
-            "bfloat16",
-            "tf.nn.softplus is z from log(eps) + 2 = 2.9 on, and e^z below -2.9",
+        Known(_TENSORFLOW, name, precision, f"{_EXP_MINUS_ONE}{more}")
+        for name, more in (
+            ("elu", ""),
+            ("selu", "; where that is 0, the slope is the one for z > 0"),
         )
-        for name in ("softplus", "log_sigmoid")
+        for precision in ("float64", "float32", *_LOW)
     ),
+    *(
+        Known("tensorflow:eager tensorflow:function tensorflow:forward", "celu", precision, _EXP_MINUS_ONE)
+        for precision in ("float64", "float32", *_LOW)
+    ),
+    *(
+        Known("keras:tensorflow", "celu", precision, "at 0 the slopes of maximum and minimum are both 1: 2")
+        for precision in ("float64", "float32", *_LOW)
+    ),
+    Known("tensorflow keras:tensorflow", "leaky_relu", "float64", f"alpha: {_FLOAT32_CONSTANT}"),
+    Known("tensorflow keras:tensorflow", "gelu", "float64", f"sqrt(1/2): {_FLOAT32_CONSTANT}"),
     Known(
-        "tensorflow",
+        "tensorflow keras:tensorflow",
+        "gelu_tanh",
+        "float64",
+        f"0.044715 or sqrt(2/π): {_FLOAT32_CONSTANT}",
+    ),
+    *(
+        Known("tensorflow keras:tensorflow", "softmax_cross_entropy", precision, _NOT_A_DISTRIBUTION)
+        for precision in ("float64", "float32", *_LOW)
+    ),
+    Known("tensorflow keras:tensorflow", "softplus", "bfloat16", _SOFTPLUS),
+    Known("tensorflow:eager tensorflow:function tensorflow:forward", "log_sigmoid", "bfloat16", _SOFTPLUS),
+    Known(
+        "tensorflow:eager tensorflow:function",
         "softmax",
         "float32",
         "a NaN in a row leaves the others 0, and not NaN as in float64",
         shows="in a network",
     ),
-    Known("tensorflow", "BP3", "float16", f"tf.reduce_sum: {_SUM_IN_PRECISION}"),
+    Known("tensorflow:eager tensorflow:function", "BP3", "float16", f"tf.reduce_sum: {_SUM_IN_PRECISION}"),
     Known("tensorflow", "cost", "float16", f"tf.reduce_sum: {_SUM_IN_PRECISION}", shows="densely"),
-    *(Known("jax", "BP3", low, f"the derivative of a broadcast: {_SUM_IN_PRECISION}") for low in _LOW),
-    *(Known("jax", name, "float16", _OVERFLOW) for name in ("sigmoid", "silu")),
     Known("tensorflow", "log_softmax", "float16", _SUM_OF_THE_LAYER, shows="densely"),
+    *(
+        Known(
+            "jax:jit jax:eager jax:checkpoint keras:jax",
+            "BP3",
+            low,
+            f"the derivative of a broadcast: {_SUM_IN_PRECISION}",
+        )
+        for low in _LOW
+    ),
+    *(Known("jax keras:jax", name, "float16", _OVERFLOW) for name in ("sigmoid", "silu")),
     Known("jax", "softmax", "float16", _SUM_OF_THE_LAYER, shows="densely"),
     Known("jax", "log_softmax", "bfloat16", _SUM_OF_THE_LAYER, shows="densely"),
+    *(Known("jax:vmap", "BP4", low, _BY_EXAMPLE, shows="densely") for low in _LOW),
+    Known("keras", "binary_cross_entropy", "float32", _CLIPPED),
+    Known("keras", "binary_cross_entropy", "bfloat16", _CLIPPED, shows="in a network"),
+    Known("keras:tensorflow", "binary_cross_entropy", "float64", _CLIPPED),
+    Known(
+        "keras:tensorflow",
+        "log_cosh",
+        "float64",
+        f"the cost's log 2: {_FLOAT32_CONSTANT}",
+        shows="in a network",
+    ),
+    Known("keras:tensorflow", "BP3", "bfloat16", f"tf.raw_ops.BiasAddGrad: {_SUM_IN_PRECISION}"),
 )
 
 

@@ -199,7 +199,11 @@ def _gelu() -> Elementwise:
 
     return Elementwise(
         smooth(
-            [lambda z: z * _normal_distribution(z), lambda z: z * ndtr(z)],
+            [
+                lambda z: z * _normal_distribution(z),
+                lambda z: z * ndtr(z),
+                lambda z: 0.5 * (z * (2 * _normal_distribution(z))),
+            ],
             [
                 lambda z: _product_rule(_normal_distribution(z), z * _normal_density(z)),
                 # PyTorch's vectorised kernels approximate the distribution function itself.

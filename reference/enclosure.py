@@ -69,7 +69,7 @@ def enclose(case: Case) -> dict[str, Interval]:
         answer = backprop(case.architecture, Parameters(weights, biases), known(case.x), known(case.y))
         sizes = _natural_sizes(case, answer)
         found = {
-            name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked)
+            name: _undivided(case, name, Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked))
             for name, ball in answer.tensors().items()
         }
         loose = min(LOOSE, LOOSE_UNITS * model(case.precision).unit)
@@ -98,7 +98,7 @@ def affine(case: Case) -> dict[str, Affine | Ball]:
 
 def _smaller(one: Interval, other: Affine | Ball) -> Interval:
     rad = other.rad * INFLATION
-    smaller = rad < one.rad
+    smaller = (rad < one.rad) & np.isfinite(one.rad)
     mid = np.asarray(np.where(smaller, other.mid, one.mid))
     return replace(one, mid=mid, rad=np.asarray(np.where(smaller, rad, one.rad)))
 
@@ -180,8 +180,19 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
             ball = chain.link(name)
             if ball is not None:
                 size = max(_reach(ball), _scale(case, name))
-                found[name] = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+                found[name] = _undivided(
+                    case, name, Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+                )
     return found
+
+
+def _undivided(case: Case, name: str, one: Interval) -> Interval:
+    """Allow the mean's division to come last: nothing is known of what is m times as large and overflows before it."""
+    m = case.batch if case.architecture.reduction == "mean" else 1
+    largest = model(case.precision).largest
+    if m == 1 or name[0] in "za" or _largest(one.mid) <= largest / (2 * m):
+        return one
+    return replace(one, rad=np.where(np.abs(one.mid) + one.rad <= largest / m, one.rad, np.inf))
 
 
 def _large(case: Case) -> bool:

@@ -18,6 +18,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from .terminal import partly_asked
+
 EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
 
 #: A sign for each word, so that colour is never the only signal.
@@ -96,7 +98,8 @@ def render(content: Content) -> str:
         run=content, matrix=matrix, signs=SIGNS, equations=EQUATIONS, unfolded=UNFOLDED,
         answer=answer(content), word=worst(one.word for one in matrix), total=total(content["matrix"]),
         began=datetime.fromtimestamp(content["began"], UTC), groups=findings(content, matrix),
-        unanswered=unanswered(matrix), drawn=[(key, bars(content["drawn"][key])) for key in _DRAWN],
+        unanswered=unanswered(matrix), partly=partly_asked(content),
+        drawn=[(key, bars(content["drawn"][key])) for key in _DRAWN],
         seconds=bars(content["rates"]["seconds"]),
     )  # fmt: skip
 
@@ -235,7 +238,8 @@ def _finding(number: int, data: Content, is_open: bool, content: Content) -> Fin
                 relative = power(float(abs((result - true) / true)))
     except (InvalidOperation, OverflowError):
         pass  # an exact value that is only known as a ball around zero, or a result that is not a number
-    share = data["cases"] / max(1, content["drawn"]["cases"])
+    asked = next(one["cases"] for one in content["implementations"] if one["name"] == data["implementation"])
+    share = data["cases"] / max(1, asked)
     return Finding(number, is_open, data, share, exact, certainty, shared, relative)
 
 

@@ -59,6 +59,17 @@ def _totals(content: Mapping[str, Any]) -> str:
     return f"{number:,} verdicts: {', '.join(parts)}."
 
 
+def partly_asked(content: Mapping[str, Any]) -> list[str]:
+    """Say who was asked about a pool of architectures only, and how much that is."""
+    settings = content["settings"]
+    return [
+        f"{one['name']} was asked about {one['cases']:,} of {content['drawn']['cases']:,} cases only, the first "
+        f"{settings['pool']} small architectures of each precision: it is slow to compile or to differentiate."
+        for one in content["implementations"]
+        if one["name"] in settings.get("expensive", ())
+    ]
+
+
 def summary(content: Mapping[str, Any], console: Console) -> None:
     """Print the closing table and the findings of a finished run."""
     console.print(_matrix(content))
@@ -76,6 +87,8 @@ def summary(content: Mapping[str, Any], console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    for line in partly_asked(content):
+        console.print(f"[dim]{escape(line)}[/]", highlight=False, soft_wrap=True)
     console.print(_totals(content), highlight=False)
     rates = content["rates"]
     console.print(

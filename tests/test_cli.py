@@ -68,7 +68,8 @@ def test_run_json_keeps_the_names_that_scripts_rely_on(gradparity: Gradparity, t
     names = {"complete", "seed", "settings", "environment", "implementations", "counts", "findings", "rates"}
     assert names <= set(content)
     assert content["seed"] == 7
-    assert content["implementations"] == [{"name": program("weight"), "version": "1", "language": "Python"}]
+    expected = {"name": program("weight"), "version": "1", "language": "Python", "cases": 16}
+    assert content["implementations"] == [expected]
     finding = content["findings"][0]
     names = {
         "implementation", "equation", "layer", "precision", "activation", "cost", "where", "margin", "expected",
@@ -195,6 +196,8 @@ def test_an_interrupted_run_says_that_it_is_one(tmp_path: Path) -> None:
         (("verify", "reference", "--only", "cosine"), "cosine"),
         (("verify", "reference", "--timeout", "0"), "0"),
         (("verify", "reference", "--out", "taken"), "taken"),
+        (("verify", "reference", "--modes", "all"), "--modes all says whom to judge"),
+        (("verify", "--modes", "some"), "some"),
         (("verfy",), "verfy"),
         (("serve", "nobody:nothing"), "nobody"),
     ],

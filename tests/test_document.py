@@ -100,6 +100,12 @@ class TestRoundTrip:
         assert gradients.z is None
         assert sorted(gradients.tensors()) == ["cost", "dW1", "dW2", "db1", "db2", "delta1", "delta2"]
 
+    def test_a_transposed_array_keeps_its_values_in_their_places(self) -> None:
+        gradients = Gradients([np.arange(6.0).reshape(2, 3).T], [np.arange(6.0)[::2]])
+        back = read(write_gradients("x", gradients, ABOUT)).tensors
+        assert back["dW1"].tolist() == [[0, 3], [1, 4], [2, 5]]
+        assert back["db1"].tolist() == [0, 2, 4]
+
     def test_a_message_comes_back(self) -> None:
         back = read(write_message("unsupported", CASE.id, "kein σ", ABOUT))
         assert (back.kind, back.metadata["message"], dict(back.tensors)) == ("unsupported", "kein σ", {})

@@ -65,7 +65,7 @@ def test_the_smallest_case_is_kept_and_the_range_is_told() -> None:
     assert finding.where == "z from -3 to 7, 3 cases"
     assert finding.largest_margin == 9.0
     assert finding.sentence == (
-        "mine:f, float64: BP2 is wrong through relu (layer 1): 1 off where 0.1 is allowed; z from -3 to 7, 3 cases"
+        "mine:f, float64: BP2 is wrong through relu: 1 off where 0.1 is allowed; z from -3 to 7, 3 cases"
     )
 
 

@@ -45,7 +45,11 @@ from gradparity.reference.scalar import Scalar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-INSTALLED = [one.name for one in registry.available() if one.missing is None and one.name != "reference"]
+INSTALLED = [
+    one.name
+    for one in registry.available()
+    if one.missing is None and one.name not in ("reference", *registry.EXPENSIVE)
+]
 gate = settings(max_examples=25, deadline=None, database=None, derandomize=True)
 precisions = pytest.mark.parametrize("precision", DTYPES)
 PLAIN = Architecture(2, (Layer(2, "relu"), Layer(2, "identity")), Cost("half_squared_error"))

@@ -12,13 +12,17 @@ import pytest
 from gradparity.adapters import registry
 from gradparity.adapters.registry import (
     DEFAULTS,
+    EXPENSIVE,
+    FORWARD,
     MODES,
     MissingImplementationError,
     UnknownImplementationError,
     available,
     check,
     command,
+    every_mode,
     load,
+    names,
 )
 
 ELSEWHERE = "run gradparity from where it can be imported"
@@ -66,13 +70,20 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("name", "sentence"),
         [
-            ("torch", "'torch' is not an implementation; say torch:eager"),
-            ("torch:compiled", "'torch:compiled' is not an implementation; say torch:eager"),
+            (
+                "torch:compiled",
+                "'torch:compiled' is not an implementation; "
+                "say torch:eager or torch:compile or torch:func or torch:forward or torch:checkpoint",
+            ),
             (
                 "tensorflow",
-                "'tensorflow' is not an implementation; say tensorflow:eager or tensorflow:function",
+                "'tensorflow' is not an implementation; "
+                "say tensorflow:eager or tensorflow:function or tensorflow:xla or tensorflow:forward",
             ),
-            ("jax:", "'jax:' is not an implementation; say jax:jit"),
+            (
+                "keras:",
+                "'keras:' is not an implementation; say keras:tensorflow or keras:torch or keras:jax",
+            ),
             ("reference:fast", "'reference:fast' is not an implementation; say reference"),
             ("pytorch:eager", "no module is called 'pytorch'; did you mean torch:eager?"),
             ("torhc:eager", "no module is called 'torhc'; did you mean torch:eager?"),
@@ -117,6 +128,14 @@ class TestCheck:
             check(f"{framework}:{MODES[framework][0]}")
         assert str(refusal.value) == f"{framework} is not installed; pip install 'gradparity[{framework}]'"
 
+    def test_a_mode_that_is_called_like_a_framework_needs_it(self, without: Callable[[str], None]) -> None:
+        without("torch")
+        with pytest.raises(MissingImplementationError) as refusal:
+            check("keras:torch")
+        assert str(refusal.value) == "torch is not installed; pip install 'gradparity[keras,torch]'"
+        missing = {one.name for one in available() if one.missing and "torch is not" in one.missing}
+        assert missing == {"keras:torch", *(f"torch:{mode}" for mode in MODES["torch"])}
+
     def test_a_folder_with_a_framework_s_name_is_no_framework(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: Callable[[str], None]
     ) -> None:
@@ -160,8 +179,14 @@ class TestCheck:
 class TestAvailable:
     def test_every_known_name_is_listed_once(self) -> None:
         listed = [listing.name for listing in available()]
-        assert listed == ["reference", "torch:eager", "tensorflow:eager", "tensorflow:function", "jax:jit"]
+        assert len(set(listed)) == len(listed) == sum(map(len, MODES.values()))
+        assert listed[:3] == ["reference", "torch:eager", "torch:compile"]
         assert set(DEFAULTS) < set(listed)
+
+    def test_what_is_said_of_modes_is_said_of_modes_that_there_are(self) -> None:
+        assert set(EXPENSIVE) < set(every_mode()) < set(names())
+        assert set(FORWARD) < set(every_mode())
+        assert not set(EXPENSIVE) & set(DEFAULTS)
 
     def test_each_has_a_version_or_a_reason(self) -> None:
         for listing in available():
@@ -170,8 +195,8 @@ class TestAvailable:
 
     def test_a_missing_framework_is_listed_with_its_reason(self, without: Callable[[str], None]) -> None:
         without("jax")
-        listing = available()[-1]
-        assert (listing.name, listing.version) == ("jax:jit", None)
+        (listing,) = (one for one in available() if one.name == "jax:jit")
+        assert listing.version is None
         assert listing.missing == "jax is not installed; pip install 'gradparity[jax]'"
 
     def test_a_distribution_may_have_another_name_than_its_module(

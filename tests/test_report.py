@@ -34,7 +34,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for judged in campaign(settings, clock):
         run.add(judged)
     found: dict[str, Any] = json.loads(
-        json.dumps(run.close(clock)).replace(json.dumps(wrong)[1:-1], "mine:wrong")
+        json.dumps(run.close(clock, run.findings())).replace(json.dumps(wrong)[1:-1], "mine:wrong")
     )
     return found
 

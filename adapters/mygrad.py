@@ -1,0 +1,118 @@
+"""MyGrad: NumPy with a tape, its neural functions hand-written, in float64.
+
+Its two losses on class indices take the mean over the batch, so they are judged where a case asks for that and its
+targets are one-hot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import mygrad as mg
+import numpy as np
+from mygrad import nnet
+from mygrad.nnet import losses
+
+from ..reference.network import Array, Case, Gradients
+from .composed import Primitives, Tensor, Tensors, functions
+from .implementation import UnsupportedError
+
+
+def _softplus(z: Tensor) -> Tensor:
+    return mg.logaddexp(0.0, z)
+
+
+FUNCTIONS = functions(
+    Primitives(
+        exp=mg.exp,
+        expm1=mg.expm1,
+        log=mg.log,
+        log1p=mg.log1p,
+        tanh=mg.tanh,
+        sigmoid=nnet.activations.sigmoid,
+        erf=None,
+        absolute=mg.absolute,
+        maximum=mg.maximum,
+        minimum=mg.minimum,
+        where=mg.where,
+        total=mg.sum,
+        log_softmax=nnet.activations.logsoftmax,
+        softplus=_softplus,
+    )
+).own(
+    sigmoid=("mygrad.nnet.activations.sigmoid", nnet.activations.sigmoid),
+    tanh=("mygrad.tanh", mg.tanh),
+    relu=("mygrad.nnet.activations.relu", nnet.activations.relu),
+    leaky_relu=("mygrad.nnet.activations.leaky_relu", nnet.activations.leaky_relu),
+    elu=("mygrad.nnet.activations.elu", nnet.activations.elu),
+    selu=("mygrad.nnet.activations.selu", nnet.activations.selu),
+    softplus=("mygrad.logaddexp(0, z)", _softplus),
+    softsign=("mygrad.nnet.activations.soft_sign", nnet.activations.soft_sign),
+    hardtanh=("mygrad.nnet.activations.hard_tanh", nnet.activations.hard_tanh),
+    softmax=("mygrad.nnet.activations.softmax", nnet.activations.softmax),
+    log_softmax=("mygrad.nnet.activations.logsoftmax", nnet.activations.logsoftmax),
+)
+#: The library's own losses, of a^L and of the class of each example, and their names.
+LOSSES = {
+    "softmax_cross_entropy": ("softmax_crossentropy", losses.softmax_crossentropy),
+    "negative_log_likelihood": ("negative_log_likelihood", losses.negative_log_likelihood),
+}
+MODES = ("tape",)
+
+
+def _loss(case: Case, a: Tensor) -> Tensor | None:
+    """Give the library's own loss, where it has the one that the case asks for."""
+    name, classes = case.architecture.cost.name, case.y.argmax(axis=1)
+    one_hot = np.array_equal(case.y, np.eye(case.y.shape[1])[classes])
+    if name in LOSSES and case.architecture.reduction == "mean" and one_hot:
+        return LOSSES[name][1](a, classes)
+    return None
+
+
+class MyGrad:
+    """MyGrad in its one mode."""
+
+    name = "mygrad:tape"
+    version = version("mygrad")
+    language = "Python"
+
+    def gradients(self, case: Case) -> Gradients:
+        """Answer a case in float64."""
+        if case.precision != "float64":
+            raise UnsupportedError("MyGrad makes float64 arrays of Python's numbers, and all that they meet")
+
+        def arrays(tensors: Tensors) -> list[Array]:
+            return [np.asarray(tensor.data, case.dtype) for tensor in tensors]
+
+        def derivatives(tensors: Tensors) -> list[Array]:
+            # A constant cost has no derivatives at all: they are 0.
+            none = (np.zeros(tensor.shape) if tensor.grad is None else tensor.grad for tensor in tensors)
+            return [np.asarray(grad, case.dtype) for grad in none]
+
+        weights = [mg.tensor(W) for W in case.parameters.weights]
+        biases = [mg.tensor(b) for b in case.parameters.biases]
+        shifts = [
+            mg.tensor(np.zeros((case.batch, layer.width), case.dtype)) for layer in case.architecture.layers
+        ]
+        variables = (weights, biases, shifts)
+        cost, z, a = FUNCTIONS.network(case.architecture, variables, case.x, case.y, case.batch)
+        own = _loss(case, a[-1])
+        cost = cost if own is None else own
+        cost.backward()
+        dW, db, delta = (derivatives(family) for family in variables)
+        return Gradients(dW, db, arrays([cost])[0], delta, arrays(z), arrays(a))
+
+    def functions(self) -> Mapping[str, str]:
+        """Say which of MyGrad's functions is judged."""
+        one_hot = {
+            name: f"mygrad.nnet.losses.{loss} where y is one-hot and C the mean; elsewhere "
+            for name, (loss, _) in LOSSES.items()
+        }
+        return {name: one_hot.get(name, "") + label for name, label in FUNCTIONS.labels().items()}
+
+
+def load(mode: str) -> MyGrad:
+    """Start MyGrad; what overflows is judged and not warned of."""
+    np.seterr(all="ignore")
+    return MyGrad()
