@@ -122,7 +122,7 @@ def test_a_worker_that_behaves_answers_everything(mode: str) -> None:
         ("hang", f"no answer within {TIMEOUT:g} s"),
         ("shape", "dW1 has shape (3, 2), but should have (2, 3)"),
         ("dtype", "dW1 is float32, but should be float64"),
-        ("half", "dW1 has dtype F16, which gradparity does not judge"),
+        ("half", "dW1 is float16, but should be float64"),
         ("missing", "the answer lacks db1"),
         ("extra", "the answer holds 'dW2', which this case does not ask for"),
         ("version", "not a gradparity document of version 1"),
