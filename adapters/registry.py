@@ -179,7 +179,7 @@ def _adapter(name: str) -> str:
 
 
 def _hint(name: str, otherwise: str) -> str:
-    close = difflib.get_close_matches(name, names(), n=1)
+    close = difflib.get_close_matches(name, names(), n=1, cutoff=0.8)
     return f"did you mean {close[0]}?" if close else otherwise
 
 

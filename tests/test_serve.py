@@ -176,7 +176,11 @@ class TestCommand:
             ("mine:constant", "mine has no callable 'constant'; name a function of a Case"),
             ("mine:absent.run", "mine has no callable 'absent.run'; name a function of a Case"),
             ("yours:backprop", "no module is called 'yours'; run gradparity from where it can be imported"),
-            ("torch:lazy", "'torch:lazy' is not an implementation; say torch:eager"),
+            (
+                "torch:lazy",
+                "'torch:lazy' is not an implementation; say torch:eager or torch:compile or torch:func or "
+                "torch:forward or torch:checkpoint",
+            ),
         ],
     )
     def test_a_name_that_cannot_be_served(self, name: str, sentence: str) -> None:
