@@ -13,7 +13,7 @@ import numpy as np
 
 from .activations import Elementwise, activation
 from .costs import cost_function
-from .enclosure import Chain
+from .enclosure import INFLATION, Chain
 from .network import Array, Case, Gradients
 from .rounding.balls import Ball
 from .rounding.model import model
@@ -110,7 +110,7 @@ def _through_slope(case: Case, upstream: Array, z: Array, l: int) -> Propagated:
     linear = len(sigma.scalar.pieces) == 1 and sigma.scalar.masks
     finite = np.isfinite(z)
     slope = sigma.scalar.slope(Ball.exact(model(case.precision), np.where(finite, z, np.ones_like(z))))
-    certain = (finite | linear) & (np.abs(slope.mid) > slope.rad)
+    certain = (finite | linear) & (np.abs(slope.mid) > slope.rad * INFLATION)  # on a kink it is not
     must = np.where(certain, upstream * np.sign(slope.mid), 0.0)
     masked = np.isnan(upstream) & ~certain
     spoilt = np.isnan(z) & (not sigma.scalar.masks)

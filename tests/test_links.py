@@ -186,6 +186,21 @@ def test_where_it_vanishes_that_is_a_divergence(
     assert (equation, 1) in [(one.equation, one.layer) for one in judge(asked, wrong).blamed]
 
 
+@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize(
+    ("name", "kink"), [("hardsigmoid", -3.0), ("relu", 0.0), ("hardtanh", 1.0), ("relu6", 6.0)]
+)
+def test_on_a_kink_a_mask_may_stop_a_nan(name: str, kink: float, precision: str) -> None:
+    asked = case(network(1, 2, name), 1, BY_NAME["ordinary"], 0, precision)
+    own = spoilt(answered(asked), "delta", 2, lambda array: array.fill(np.nan))
+    own = spoilt(own, "z", 1, lambda array: array.fill(kink))
+    found = propagated(asked, own, "delta1")
+    assert found is not None
+    assert np.isnan(found.must).all() and found.or_zero.all()
+    assert found.kept(np.zeros((1, 1))).all()
+    assert not found.kept(np.ones((1, 1))).any()
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_reference_keeps_what_is_not_finite(activation: str) -> None:
     """In every function, with every cost; and where it is lost, however it was lost, that is noticed."""
