@@ -78,6 +78,15 @@ def _chosen(named: Sequence[str], otherwise: Sequence[str]) -> tuple[str, ...]:
     return chosen
 
 
+_timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds an implementation may take for one case.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="gradparity")
 def gradparity() -> None:
@@ -106,13 +115,7 @@ def gradparity() -> None:
     default=(),
     help="Draw these activations and costs only, as in relu,squared_error.",
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="Seconds an implementation may take for one case.",
-)
+@_timeout
 @click.option(
     "--modes",
     type=click.Choice(["all"]),
@@ -180,13 +183,7 @@ def implementations() -> None:
     type=click.Choice(["torch", "tensorflow", "jax"]),
     help="Print a stand-alone program in this framework's idiom instead; it needs no gradparity.",
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="Seconds an implementation may take.",
-)
+@_timeout
 def replay(case: Path, implementation: tuple[str, ...], framework: str | None, timeout: float) -> None:
     """Ask one case document again, and show verdicts, exact values and enclosures.
 

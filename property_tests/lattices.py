@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import hypothesis
 import ml_dtypes
 import numpy as np
-from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
 from ..reference.activations import activation
 from ..reference.network import ACTIVATIONS, COSTS, DTYPES, Architecture, Array, Case, Cost, Layer, Parameters
+from .strategies import drawn_at
 
 Generator = np.random.Generator
 
@@ -86,28 +85,13 @@ def lattice_structure_at(
     """Draw structure number ``index`` of a campaign; it depends on the arguments alone.
 
     None where none of the activations, or none of the costs, is exact. Costs are walked through; the rest is
-    Hypothesis' choice, whose second example is kept, since the first is always the simplest.
+    Hypothesis' choice.
     """
     exact = tuple(name for name in EXACT_ACTIVATIONS if name in activations)
     fitting = tuple(name for name in EXACT_COSTS if name in costs)
     if not exact or not fitting:
         return None
-    found: list[LatticeStructure] = []
-
-    @hypothesis.seed((seed << 32) + index)
-    @hypothesis.settings(
-        max_examples=2,
-        database=None,
-        phases=[Phase.generate],
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @hypothesis.given(lattice_structures(exact, (fitting[index % len(fitting)],)))
-    def collect(structure: LatticeStructure) -> None:
-        found.append(structure)
-
-    collect()
-    return found[-1]
+    return drawn_at(seed, index, lattice_structures(exact, (fitting[index % len(fitting)],)))
 
 
 def lattice_case(network: Architecture, m: int, regime: str, seed: int, precision: str) -> Case:

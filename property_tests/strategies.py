@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 
 from ..reference.network import ACTIVATIONS, ALPHA, COSTS, DELTA, DTYPES, Architecture, Case, Cost, Layer
 from .regimes import BY_NAME, NOT_FINITE, REGIMES, case
+
+Drawn = TypeVar("Drawn")
 
 #: What the last layer may be for a cost that is defined on probabilities or on their logarithms.
 _LAST = {
@@ -145,15 +148,27 @@ def structure_at(
     """Draw structure number ``index`` of a campaign; it depends on the arguments alone.
 
     The index walks through all pairs of an activation and a cost, all depths and all kinds of sizes, so that no
-    run misses one by bad luck; everything else is Hypothesis' choice. Of two examples the second is kept: the
-    first is always the simplest that the strategy has.
+    run misses one by bad luck; everything else is Hypothesis' choice.
     """
     activation = activations[index % len(activations)]
     period = math.lcm(len(activations), len(costs))  # after which the two would be in step again
     cost = costs[(index + index // period) % len(costs)]
     depth = 1 + (5 * index + index // 8) % 8
     sizes = SIZES[(index + index // 64) % len(SIZES)]
-    found: list[Structure] = []
+    drawn = drawn_at(
+        seed, index, structures(architectures(cost, activation, activations, depth=depth, sizes=sizes))
+    )
+    if index % SPOILT_EVERY == SPOILT_EVERY - 1:
+        return replace(drawn, regimes=(*drawn.regimes[:-1], NOT_FINITE.name))
+    return drawn
+
+
+def drawn_at(seed: int, index: int, strategy: st.SearchStrategy[Drawn]) -> Drawn:
+    """Draw once from a strategy, by Hypothesis' choice; the same arguments give the same.
+
+    Of two examples the second is kept: the first is always the simplest that the strategy has.
+    """
+    found: list[Drawn] = []
 
     @hypothesis.seed((seed << 32) + index)
     @hypothesis.settings(
@@ -163,11 +178,9 @@ def structure_at(
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @hypothesis.given(structures(architectures(cost, activation, activations, depth=depth, sizes=sizes)))
-    def collect(structure: Structure) -> None:
-        found.append(structure)
+    @hypothesis.given(strategy)
+    def collect(one: Drawn) -> None:
+        found.append(one)
 
     collect()
-    if index % SPOILT_EVERY == SPOILT_EVERY - 1:
-        return replace(found[-1], regimes=(*found[-1].regimes[:-1], NOT_FINITE.name))
     return found[-1]

@@ -69,7 +69,7 @@ def enclose(case: Case) -> dict[str, Interval]:
         answer = backprop(case.architecture, Parameters(weights, biases), known(case.x), known(case.y))
         sizes = _natural_sizes(case, answer)
         found = {
-            name: _undivided(case, name, Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked))
+            name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked)
             for name, ball in answer.tensors().items()
         }
         loose = min(LOOSE, LOOSE_UNITS * model(case.precision).unit)
@@ -78,7 +78,8 @@ def enclose(case: Case) -> dict[str, Interval]:
             sharper = affine(case)
             found = {name: _smaller(one, sharper[name]) for name, one in found.items()}
     points = lattice(case)
-    return {name: _pinned(one, points[name]) if points else one for name, one in found.items()}
+    found = {name: _pinned(one, points[name]) if points else one for name, one in found.items()}
+    return {name: _undivided(case, name, one) for name, one in found.items()}
 
 
 def _affine_operations(case: Case) -> int:
@@ -98,7 +99,7 @@ def affine(case: Case) -> dict[str, Affine | Ball]:
 
 def _smaller(one: Interval, other: Affine | Ball) -> Interval:
     rad = other.rad * INFLATION
-    smaller = (rad < one.rad) & np.isfinite(one.rad)
+    smaller = rad < one.rad
     mid = np.asarray(np.where(smaller, other.mid, one.mid))
     return replace(one, mid=mid, rad=np.asarray(np.where(smaller, rad, one.rad)))
 

@@ -159,3 +159,11 @@ def test_beside_a_kink_both_slopes_are_allowed(precision: str, side: float) -> N
     for slope in (sigma.scalar.slope(form), sigma.scalar.slope(form.ball)):
         for allowed in (1.0, 1.5):
             assert np.all(np.abs(slope.mid - allowed) <= slope.rad * INFLATION)
+
+
+def test_where_balls_know_nothing_forms_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 layers a ball's radius overflows, though no number in the network comes near that."""
+    layers = tuple(Layer(32, "tanh") for _ in range(80))
+    asked = case(Architecture(32, layers, Cost("half_squared_error")), 2, BY_NAME["ordinary"], 0, "float32")
+    assert not np.isfinite(ball_intervals(asked, monkeypatch)["dW1"].rad).all()
+    assert np.isfinite(enclose(asked)["dW1"].rad).all()

@@ -11,6 +11,7 @@ from gradparity.adapters.reference import load
 from gradparity.harness import verdict
 from gradparity.harness.campaign import Settings, draw_cases
 from gradparity.harness.verdict import Verdict, judge_answer
+from gradparity.property_tests.regimes import NOT_FINITE
 from gradparity.reference import enclosure
 from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import Certifier
@@ -42,7 +43,8 @@ def test_hardly_any_verdict_is_inconclusive(seed: int) -> None:
 
 def test_without_links_a_few_more_are() -> None:
     """An implementation that gives ∂C/∂W and ∂C/∂b only is judged by its chain, which knows nothing of a NaN."""
-    assert share(counted(draw_cases(Settings((), 160, 0)), everything=False)) < 10 * MOST
+    finite = [one for one in draw_cases(Settings((), 160, 0)) if one.regime != NOT_FINITE.name]
+    assert share(counted(finite, everything=False)) < 5 * MOST
 
 
 @pytest.mark.parametrize("everything", [True, False])

@@ -315,11 +315,15 @@ class TestEveryFunction:
         seen = examined(name)
         if (name, function) in DEFECTS:
             request.applymarker(pytest.mark.xfail(reason=DEFECTS[name, function], strict=True))
-        assert seen[function].get("slopes", 0) <= 1
+        if name in WITHOUT_FLOAT64:
+            pytest.skip(f"{name} declines float64, in which finite differences mean something")
+        assert seen[function]["slopes"] <= 1
 
     def test_bias_gradients_sum_delta_over_the_batch(self, name: str, function: str) -> None:
+        if name in WITHOUT_FLOAT64:
+            pytest.skip(f"{name} declines float64, in which they are compared")
         # Two terms: one rounding, and one more for a framework that sums in another way than it gives δ.
-        assert max(examined(name)[function].get("sums", ()), default=0) <= 2 * 2.0**-53
+        assert max(examined(name)[function]["sums"], default=0) <= 2 * 2.0**-53
 
     def test_the_same_case_gives_the_same_bits(self, name: str, function: str) -> None:
         assert examined(name)[function]["repeats"]

@@ -23,7 +23,7 @@ from gradparity.property_tests.strategies import architectures
 from gradparity.reference import elementary
 from gradparity.reference.activations import Elementwise, activation
 from gradparity.reference.coupled import Coupled
-from gradparity.reference.enclosure import INFLATION, Interval, enclose
+from gradparity.reference.enclosure import INFLATION, Interval, enclose, links
 from gradparity.reference.exact import exact_gradients
 from gradparity.reference.network import (
     ACTIVATIONS,
@@ -529,3 +529,55 @@ def test_where_a_factor_of_a_product_may_overflow_nothing_is_known(name: str) ->
     for upstream, known in ((1e37, False), (1e30, True)):
         found = sigma.vjp(Ball.exact(m, np.array([upstream])), z)
         assert np.isfinite(found.rad).all() == known
+
+
+def one_neuron(
+    name: str, cost: str, z: float, y: float, m: int, precision: str, reduction: str = "sum"
+) -> Case:
+    """m equal examples of one neuron whose weighted input is z."""
+    network = Architecture(1, (Layer(1, name),), Cost(cost), reduction)
+    given_numbers = ([[1.0]], [0.0], [[z]] * m, [[y]] * m)
+    W, b, x, target = (np.array(values).astype(DTYPES[precision]) for values in given_numbers)
+    return Case(network, Parameters((W,), (b,)), x, target, precision)
+
+
+def unknown(asked: Case, name: str) -> bool:
+    """Whether nothing is known of an array, neither in the chain nor in the link."""
+    own = links(asked, Reference().gradients(asked))
+    return bool(np.isinf(enclose(asked)[name].rad).all() and np.isinf(own[name].rad).all())
+
+
+@pytest.mark.parametrize(("z", "overflows"), [(300.0, True), (200.0, False)])
+def test_a_cost_may_lack_its_half_until_it_is_added_up(z: float, overflows: bool) -> None:
+    """PyTorch's mse_loss in float16 adds up squares, and halves the sum."""
+    assert unknown(one_neuron("identity", "half_squared_error", z, 0.0, 1, "float16"), "cost") is overflows
+
+
+@pytest.mark.parametrize(("scale", "overflows"), [(1e308, True), (1e300, False)])
+def test_the_mean_may_be_divided_last(scale: float, overflows: bool) -> None:
+    """scikit-learn adds up the batch, and divides the sum by m."""
+    asked = one_neuron("identity", "negative_log_likelihood", 1.0, -scale, 4, "float64", "mean")
+    assert unknown(asked, "dW1") is unknown(asked, "db1") is overflows
+
+
+@pytest.mark.parametrize(("upstream", "overflows"), [(2e36, True), (2e34, False)])
+def test_softplus_may_multiply_by_its_exponential_first(upstream: float, overflows: bool) -> None:
+    """PyTorch's slope is g e^z / (1 + e^z)."""
+    asked = one_neuron("softplus", "negative_log_likelihood", 6.0, -upstream, 1, "float32")
+    assert unknown(asked, "delta1") is overflows
+
+
+@pytest.mark.parametrize(("z", "overflows"), [(60224.0, True), (20000.0, False)])
+def test_gelu_may_be_halved_last(z: float, overflows: bool) -> None:
+    """MLX has z (1 + erf) / 2."""
+    assert unknown(one_neuron("gelu", "negative_log_likelihood", z, 1.0, 1, "float16"), "a1") is overflows
+
+
+def test_softsign_may_underflow_before_it_is_multiplied_by_z() -> None:
+    """JAX's slope is g / d - (g / d²) z, d = 1 + z: in float16 g / d² loses digits that z makes large again."""
+    z, g = np.float16(234), np.float16(1.8e-3)
+    d = np.float16(1) + z
+    result = g / d - (g * (np.float16(1) / (d * d))) * z
+    asked = one_neuron("softsign", "negative_log_likelihood", float(z), -float(g), 1, "float16")
+    assert margins(np.array([[result]]), enclose(asked)["delta1"]) <= 1
+    assert margins(np.array([[result]]) * 20, enclose(asked)["delta1"]) > 1
