@@ -98,7 +98,7 @@ def judge(entry: Entry, cases: int) -> None:
         settings = Settings((entry.name,), cases // len(entry.only), precisions=entry.precisions).only(only)
         for judged in campaign(settings, Clock()):
             verdicts.update(row.verdict for row in judged.rows)
-            about = dict(judged.author) or about
+            about = dict(judged.answer.implementation) or about
             for divergence in judged.divergences:
                 found[where(divergence)].append(divergence)
     columns = ("agrees", "diverges", "inconclusive", "unsupported", "failed")

@@ -6,6 +6,7 @@ the cases, so that the same seed gives the same rows whatever the workers' speed
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ from ..property_tests.lattices import lattice_structure_at
 from ..property_tests.strategies import structure_at
 from ..reference.enclosure import Interval, enclose
 from ..reference.exact import Certifier
-from ..reference.network import ACTIVATIONS, COSTS, Architecture, Case
+from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
+from .expectations import SHIPPED
 from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answer
 from .workers import Answer, Worker
 
@@ -52,6 +54,8 @@ class Settings:
     #: that holds: the first of the campaign that are small enough for every mode.
     expensive: tuple[str, ...] = ()
     pool: int = POOL
+    #: The file that says what is expected to diverge.
+    expect: str = str(SHIPPED)
 
     def only(self, names: tuple[str, ...]) -> Settings:
         """Restrict what is drawn to these activations and these costs; naming none of a kind leaves them all."""
@@ -75,13 +79,18 @@ class Row:
     implementation: str
     equation: str
     layer: int
+    array: str
     activation: str
     verdict: str
+    #: Whether it diverges, or follows from what does, as the expectations have it.
+    expected: bool
     margin: float
     link_margin: float
     kinked: bool
     components: int
     wide: int
+    #: A hash of the array's bytes: the same number came from the same bits.
+    bits: int
     message: str
 
 
@@ -92,8 +101,6 @@ class Divergence:
     case: Case
     implementation: str
     blamed: Broken
-    #: The component's own weighted input z^l, where it has one: where in the input range it happened.
-    z: float | None
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,7 @@ class Judged:
     implementation: str
     rows: Sequence[Row]
     divergences: Sequence[Divergence]
-    seconds: float
-    author: Mapping[str, object]
+    answer: Answer
 
 
 @dataclass
@@ -193,7 +199,7 @@ def _judge(
         clock.lap()  # waiting is nobody's time
         rows, divergences = _rows(case, name, answer, enclosure, certifier)
         clock.judging += clock.lap()
-        yield Judged(case, name, rows, divergences, answer.seconds, answer.implementation)
+        yield Judged(case, name, rows, divergences, answer)
         clock.lap()
 
 
@@ -202,24 +208,23 @@ def _rows(
 ) -> tuple[list[Row], list[Divergence]]:
     network = case.architecture
 
-    def row(judged: EquationVerdict, message: str = "") -> Row:
+    def row(judged: EquationVerdict, array: Array | None = None, message: str = "") -> Row:
         activation = network.layers[judged.layer - 1].activation if judged.layer else ""
+        bits = b"" if array is None else hashlib.blake2b(array.tobytes(), digest_size=8).digest()
         return Row(
             case.id, case.regime, case.precision, network.cost.name, network.depth, case.batch, name,
-            judged.equation, judged.layer, activation, str(judged.verdict), judged.margin, judged.link_margin,
-            judged.kinked, judged.components, judged.wide, message,
+            judged.equation, judged.layer, judged.name, activation, str(judged.verdict), False, judged.margin,
+            judged.link_margin, judged.kinked, judged.components, judged.wide,
+            int.from_bytes(bits, "little", signed=True), message,
         )  # fmt: skip
 
     if answer.gradients is None:
         verdict = Verdict.UNSUPPORTED if answer.outcome == "unsupported" else Verdict.FAILED
         nothing = [EquationVerdict(equation, 0, "", verdict, 0.0, 0.0, 0, 0, False) for equation in EQUATIONS]
-        return [row(one, answer.message) for one in nothing], []
+        return [row(one, message=answer.message) for one in nothing], []
 
     judged = judge_answer(case, answer.gradients, enclosure, certifier, linked=name not in UNLINKED)
-    own = answer.gradients.tensors()
-    divergences = []
-    for blamed in judged.blamed:
-        z = own[f"z{blamed.layer}"] if f"z{blamed.layer}" in own else enclosure[f"z{blamed.layer}"].mid
-        of_a_neuron = blamed.name.startswith(("a", "delta"))
-        divergences.append(Divergence(case, name, blamed, float(z[blamed.index]) if of_a_neuron else None))
-    return [row(one, judged.doubts.get(one.name, "")) for one in judged.verdicts], divergences
+    divergences = [Divergence(case, name, blamed) for blamed in judged.blamed]
+    arrays = answer.gradients.tensors()
+    rows = [row(one, arrays[one.name], judged.doubts.get(one.name, "")) for one in judged.verdicts]
+    return rows, divergences

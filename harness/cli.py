@@ -115,6 +115,16 @@ def gradparity() -> None:
     default=(),
     help="Draw these activations and costs only, as in relu,squared_error.",
 )
+@click.option(
+    "--expect",
+    type=click.Path(path_type=Path),
+    help="A TOML file of what is known to diverge.  [default: what the frameworks are known to do]",
+)
+@click.option(
+    "--write-expectations",
+    type=click.Path(path_type=Path),
+    help="Draft such a file from what this run finds; the reasons are yours to fill in.",
+)
 @_timeout
 @click.option(
     "--modes",
@@ -128,6 +138,8 @@ def verify(
     precision: tuple[str, ...],
     out: Path | None,
     only: tuple[str, ...],
+    expect: Path | None,
+    write_expectations: Path | None,
     timeout: float,
     modes: str | None,
 ) -> None:
@@ -137,11 +149,12 @@ def verify(
     program as exec:COMMAND. With none, torch:eager, tensorflow:eager, tensorflow:function and jax:jit are
     judged, those that are installed.
 
-    Exit status: 0 all agree; 1 a divergence or a failure; 2 wrong usage, or nothing to judge; 3 the run judged
-    too little to mean anything.
+    Exit status: 0 all agree, or are expected; 1 a divergence or a failure that is not expected, or an expectation
+    that no longer holds; 2 wrong usage, or nothing to judge; 3 the run judged too little to mean anything.
     """
     from ..adapters import registry
     from .campaign import Settings
+    from .expectations import SHIPPED, ExpectationsError
     from .run import RunFolderError
     from .verify import verify as run
 
@@ -150,10 +163,14 @@ def verify(
     implementation = _chosen(implementation, registry.every_mode() if modes else registry.DEFAULTS)
     # Who names a mode gets all of it.
     expensive = tuple(name for name in implementation if modes and name in registry.EXPENSIVE)
-    settings = Settings(implementation, cases, seed, precision, timeout, expensive=expensive).only(only)
+    if write_expectations and write_expectations.exists():
+        raise _Refusal(f"{write_expectations} is there already; name another file with --write-expectations")
+    settings = Settings(
+        implementation, cases, seed, precision, timeout, expensive=expensive, expect=str(expect or SHIPPED)
+    ).only(only)
     try:
-        sys.exit(run(settings, out, shlex.join(["gradparity", *sys.argv[1:]])))
-    except RunFolderError as error:
+        sys.exit(run(settings, out, shlex.join(["gradparity", *sys.argv[1:]]), write_expectations))
+    except (ExpectationsError, RunFolderError) as error:
         raise _Refusal(str(error)) from None
 
 
@@ -217,6 +234,24 @@ def serve(implementation: str) -> None:
     from ..adapters.serve import main as loop
 
     sys.exit(loop(implementation))
+
+
+@gradparity.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def vectors(folder: Path) -> None:
+    """Write the frozen test vectors, for use without gradparity and without Python.
+
+    DIR gets index.json, a case document and a document with exact values and intervals for every vector.
+
+    Exit status: 0 written; 2 DIR cannot be written or is not empty, and nothing was written.
+    """
+    from .vectors import VectorsError, write_vectors
+
+    try:
+        index = write_vectors(folder)
+    except VectorsError as error:
+        raise _Refusal(str(error)) from None
+    click.echo(f"{len(index['vectors'])} vectors in {folder}, in the order of {folder / 'index.json'}")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..reference.network import Case
 from .campaign import Divergence
+from .expectations import Expectation
 
 #: What breaks when an equation does, apart from the functions in it.
 _PRODUCTS = {"z": "the matrix product", "db": "the sum over the batch", "dW": "the matrix product"}
@@ -57,6 +58,8 @@ class Finding:
     cases: int
     largest_margin: float
     smallest: Divergence
+    #: What expects it; None where nobody does.
+    expectation: Expectation | None = None
 
     @property
     def sentence(self) -> str:
@@ -71,9 +74,10 @@ class Finding:
 
 
 class Collector:
-    """Collects divergences in bounded memory and gives the findings in the end."""
+    """Collects divergences in bounded memory and gives the findings in the end, all of one expectation or of none."""
 
-    def __init__(self) -> None:
+    def __init__(self, expectation: Expectation | None = None) -> None:
+        self._expectation = expectation
         self._groups: dict[Key, Group] = {}
 
     def add(self, divergence: Divergence) -> None:
@@ -84,7 +88,7 @@ class Collector:
         activation = case.architecture.layers[blamed.layer - 1].activation if of_a_neuron else ""
         cost = case.architecture.cost.name if blamed.equation in ("BP1", "cost") else ""
         key = (divergence.implementation, case.precision, blamed.equation, kind, activation, cost)
-        z = divergence.z
+        z = blamed.z
         group = Group(
             divergence, 1, blamed.margin, math.inf if z is None else z, -math.inf if z is None else z
         )
@@ -105,7 +109,7 @@ class Collector:
                 merged[key] = group
         found = [
             Finding(name, precision, equation, function, activation, cost, _where(group), group.cases,
-                    group.largest_margin, group.smallest)
+                    group.largest_margin, group.smallest, self._expectation)
             for (name, precision, equation, function, activation, cost), group in merged.items()
         ]  # fmt: skip
         return sorted(found, key=lambda finding: (finding.implementation, finding.precision, -finding.cases))

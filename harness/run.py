@@ -14,16 +14,19 @@ import platform
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ..adapters.document import write_case
+from ..reference.network import Case
 from ..reference.rounding.model import K
 from .campaign import Clock, Judged, Row, Settings
+from .expectations import Expectation, Expectations
 from .findings import Collector, Finding
-from .verdict import EQUATIONS, Verdict
+from .recheck import Key, Standing
+from .verdict import EQUATIONS, Broken, Verdict
 
 #: Rows in memory before they become a shard; about 2 MiB on disk.
 ROWS_A_SHARD = 100_000
@@ -60,7 +63,9 @@ class Margins:
 class Run:
     """A run being written."""
 
-    def __init__(self, folder: Path, settings: Settings, command: str) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, command: str, expectations: Expectations | None = None
+    ) -> None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunFolderError(
                 f"{folder} is there already and is not empty; name another folder with --out"
@@ -78,7 +83,10 @@ class Run:
             key: Counter() for key in ("regime", "cost", "activation", "depth")
         }
         self._seen: tuple[str, int] = ("", 0)
-        self._collector = Collector()
+        self._expectations = expectations
+        self._collectors: dict[Expectation | None, Collector] = {}
+        #: In how many cases each expectation showed.
+        self.shown: Counter[Key] = Counter()
         try:
             (folder / "verdicts").mkdir(parents=True)
             (folder / "findings").mkdir()
@@ -89,19 +97,24 @@ class Run:
     def add(self, judged: Judged) -> None:
         """Take in one implementation's judged answer to one case."""
         case, name = judged.case, judged.implementation
-        self._seconds[name] += judged.seconds
+        self._seconds[name] += judged.answer.seconds
         self._asked[name] += 1
-        if judged.author:
-            self._authors[name] = judged.author
+        if judged.answer.implementation:
+            self._authors[name] = judged.answer.implementation
         if self._seen[0] != case.id:
             self._seen = (case.id, self._seen[1] + 1)
             self._drawn["regime"][case.regime] += 1
             self._drawn["cost"][case.architecture.cost.name] += 1
             self._drawn["depth"][str(case.architecture.depth)] += 1
             self._drawn["activation"].update({layer.activation for layer in case.architecture.layers})
+        expected = self._expected(judged)
         for row in judged.rows:
             key = (name, row.precision, row.equation)
             self._counts[key][row.verdict] += 1
+            if expected and row.verdict == Verdict.DIVERGES:
+                row = replace(row, expected=True)
+                self._counts[key]["expected"] += 1
+            self._rows.append(row)
             if row.verdict == Verdict.AGREES:
                 worst = self._margins[key]
                 if row.kinked:
@@ -113,20 +126,45 @@ class Run:
             (row.verdict, row.message.partition("\n")[0]) for row in judged.rows if row.message
         }:
             self._messages[name, verdict, message] += 1
-        for divergence in judged.divergences:
-            self._collector.add(divergence)
-        self._rows += judged.rows
         if len(self._rows) >= ROWS_A_SHARD:
             self._write_shard()
 
-    def findings(self) -> list[Finding]:
-        """Give the findings so far, one a cause."""
-        return self._collector.findings()
+    def _expected(self, judged: Judged) -> bool:
+        """Collect an answer's divergences under what expects them, and say whether all of them were expected."""
+        found = list[Expectation | None]()
+        for one in judged.divergences:
+            expectation = self.covering(judged.implementation, judged.case, one.blamed)
+            self._collectors.setdefault(expectation, Collector(expectation)).add(one)
+            found.append(expectation)
+        for expectation in dict.fromkeys(found):
+            if expectation is not None:
+                self.shown[judged.implementation, expectation, judged.case.precision] += 1
+        return None not in found
 
-    def close(self, clock: Clock, findings: Sequence[Finding]) -> dict[str, Any]:
-        """Write what is left, the findings as they are to be shown, and the closing mark; gives what run.json holds."""
+    def covering(self, name: str, case: Case, broken: Broken) -> Expectation | None:
+        """Give what expects something that broke; None where nobody does."""
+        if self._expectations is None:
+            return None
+        return self._expectations.covering(
+            name, self.versions[name], case.architecture, case.precision, broken
+        )
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Give the version that each implementation says it has."""
+        return {name: str(author.get("version", "unknown")) for name, author in self._authors.items()}
+
+    def findings(self) -> list[Finding]:
+        """Give the findings so far, one a cause, those of an implementation together."""
+        found = [one for collector in self._collectors.values() for one in collector.findings()]
+        return sorted(found, key=lambda one: (one.implementation, one.precision, -one.cases))
+
+    def close(
+        self, clock: Clock, findings: Sequence[Finding], standings: Sequence[Standing] = ()
+    ) -> dict[str, Any]:
+        """Write what is left, the findings, the unexpected first, and the closing mark; gives run.json's content."""
         self._write_shard()
-        content = self._content(clock, findings)
+        content = self._content(clock, findings, standings)
         self._write(content)
         return content
 
@@ -137,7 +175,9 @@ class Run:
             total += counted
         return total
 
-    def _content(self, clock: Clock, findings: Sequence[Finding]) -> dict[str, Any]:
+    def _content(
+        self, clock: Clock, findings: Sequence[Finding], standings: Sequence[Standing]
+    ) -> dict[str, Any]:
         seconds = time.perf_counter() - self._clock_began
         counts: dict[str, dict[str, dict[str, int]]] = {
             name: {equation: {str(verdict): 0 for verdict in Verdict} for equation in EQUATIONS}
@@ -145,8 +185,8 @@ class Run:
         }
         matrix = []
         for (name, precision, equation), counted in sorted(self._counts.items()):
-            for verdict, number in counted.items():
-                counts[name][equation][verdict] += number
+            for verdict in Verdict:
+                counts[name][equation][verdict] += counted[verdict]
             worst = self._margins[name, precision, equation]
             matrix.append(
                 {
@@ -154,6 +194,7 @@ class Run:
                     "precision": precision,
                     "equation": equation,
                     **{str(verdict): counted[verdict] for verdict in Verdict},
+                    "expected": counted["expected"],
                     "worst_margin": worst.smooth,
                     "worst_margin_at_kinks": worst.kinked,
                     "worst_margin_of_a_link": worst.link,
@@ -170,7 +211,7 @@ class Run:
             "implementations": [
                 {
                     "name": name,
-                    "version": str(self._authors[name].get("version", "unknown")),
+                    "version": self.versions[name],
                     "language": str(self._authors[name].get("language", "unknown")),
                     "cases": self._asked[name],
                 }
@@ -178,7 +219,25 @@ class Run:
             ],
             "counts": counts,
             "matrix": matrix,
-            "findings": [self._finding(number, one) for number, one in enumerate(findings, start=1)],
+            "findings": [
+                self._finding(number, one)
+                for number, one in enumerate(sorted(findings, key=lambda one: one.expectation is not None), 1)
+            ],
+            "expectations": [
+                {
+                    "implementation": one.implementation,
+                    "precision": one.precision,
+                    "function": one.expectation.function,
+                    "equation": one.expectation.equation,
+                    "z": [repr(end) for end in one.expectation.z],
+                    "reason": one.expectation.reason,
+                    "link": one.expectation.link,
+                    "cases": one.cases,
+                    "holds": one.holds,
+                    "why": one.why,
+                }
+                for one in standings
+            ],
             "messages": [
                 {"implementation": name, "verdict": verdict, "message": message, "cases": number}
                 for (name, verdict, message), number in self._messages.most_common()
@@ -214,8 +273,9 @@ class Run:
             "function": finding.function,
             "where": finding.where,
             "margin": d.blamed.margin,
-            "expected": False,
-            "reason": None,
+            "expected": finding.expectation is not None,
+            "reason": finding.expectation.reason if finding.expectation else None,
+            "link": finding.expectation.link if finding.expectation else "",
             "case": file,
             "sentence": finding.sentence,
             "cases": finding.cases,
@@ -227,7 +287,7 @@ class Run:
             "own": d.blamed.own,
             "mid": repr(d.blamed.mid),
             "rad": repr(d.blamed.rad),
-            "z": d.z,
+            "z": d.blamed.z,
             "regime": d.case.regime,
             "batch": d.case.batch,
             "architecture": {**d.case.architecture.to_json(), "precision": d.case.precision},
@@ -293,14 +353,18 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def exit_status(content: Mapping[str, Any]) -> int:
-    """0 all agree; 1 a divergence or failure that is not expected; 3 too little was judged to mean anything."""
-    counts: Sequence[Counter[str]] = [
-        sum((Counter(verdicts) for verdicts in equations.values()), Counter())
-        for equations in content["counts"].values()
-    ]
-    if any(total[Verdict.DIVERGES] or total[Verdict.FAILED] for total in counts):
+    """Say what a finished run comes to.
+
+    0 all agree or are expected; 1 a divergence or failure that is not expected, or an expectation that no longer
+    holds; 3 too little was judged to mean anything.
+    """
+    matrix = content["matrix"]
+    if any(one["diverges"] > one["expected"] or one["failed"] for one in matrix):
         return 1
-    for total in counts:
+    if any(one["holds"] is False for one in content["expectations"]):
+        return 1
+    for name in (one["name"] for one in content["implementations"]):
+        total = sum((Counter(one) for one in content["counts"][name].values()), Counter[str]())
         judged, number = total[Verdict.AGREES], sum(total.values())
         if judged == 0 or total[Verdict.INCONCLUSIVE] > MOST_INCONCLUSIVE * number:
             return 3

@@ -12,23 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
 
 from ..adapters.registry import UNLINKED
-from ..property_tests.known import blamed_functions
 from ..reference.activations import Elementwise, activation
 from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
 from ..reference.network import Architecture, Array, Case, Cost, Gradients, Layer, MalformedError, Parameters
 from .campaign import Divergence
+from .expectations import Expectation
 from .findings import Finding
-from .verdict import EQUATIONS, Broken, judge_answer
+from .verdict import Broken, functions_at_fault, judge_answer
 from .workers import Worker
 
-#: What an implementation made of a case: its answer, and what broke in it; None where it gave none.
-Ask = Callable[[Case], tuple[Gradients, Sequence[Broken]] | None]
+#: What an implementation made of a case: its answer, and what broke in it.
+Answered = tuple[Gradients, Sequence[Broken]]
+
+#: Asks an implementation; None where it gave no answer.
+Ask = Callable[[Case], Answered | None]
 
 #: How often an implementation is asked for one shrunk case.
 MOST_ASKED = 250
@@ -46,15 +50,14 @@ class Cause:
 
     def same(self, other: Cause) -> bool:
         """Whether one fault may be behind both."""
-        return self.kind == other.kind and bool(self.functions & other.functions)
+        return self.kind == other.kind and bool(
+            self.functions & other.functions or self.functions == other.functions
+        )
 
 
 def cause(case: Case, broken: Broken) -> Cause:
     """Give the cause of what broke."""
-    functions = blamed_functions(case.architecture, broken.equation, broken.layer, broken.name)
-    return Cause(
-        broken.name.rstrip("0123456789"), frozenset(functions - set(EQUATIONS)) or frozenset(functions)
-    )
+    return Cause(broken.name.rstrip("0123456789"), functions_at_fault(case.architecture, broken))
 
 
 class Shrinker:
@@ -125,27 +128,19 @@ class Shrinker:
                     if self.take(_with(self.case, name, index, value)):
                         break
 
-    @property
-    def z(self) -> float | None:
-        """The weighted input of the component that broke, where it has one."""
-        family = None if self._answer is None else self._answer.z
-        if family is None or self.broken.name.rstrip("0123456789") not in ("a", "delta"):
-            return None
-        return float(family[self.broken.layer - 1][self.broken.index])
 
-
-def shrink(case: Case, broken: Broken, ask: Ask) -> tuple[Case, Broken, float | None]:
-    """Give a small case that diverges for the same cause, what broke in it, and the weighted input of that."""
+def shrink(case: Case, broken: Broken, ask: Ask) -> tuple[Case, Broken]:
+    """Give a small case that diverges for the same cause, and what broke in it."""
     with np.errstate(all="ignore"):
         shrinker = Shrinker(case, broken, ask)
         shrinker.run()
-        return shrinker.case, shrinker.broken, shrinker.z
+        return shrinker.case, shrinker.broken
 
 
 def asking(worker: Worker) -> Ask:
     """Ask a worker, and judge what it answers."""
 
-    def ask(case: Case) -> tuple[Gradients, Sequence[Broken]] | None:
+    def ask(case: Case) -> Answered | None:
         answer = worker.submit(case).result().gradients
         if answer is None:
             return None
@@ -157,16 +152,32 @@ def asking(worker: Worker) -> Ask:
     return ask
 
 
-def shrunk(findings: Iterable[Finding], timeout: float) -> Iterator[Finding]:
-    """Give each finding with its smallest case made minimal; one process an implementation."""
+#: Who expects what broke; None where nobody does.
+Covering = Callable[[str, Case, Broken], Expectation | None]
+
+
+def shrunk(findings: Iterable[Finding], timeout: float, covering: Covering) -> Iterator[Finding]:
+    """Give each finding with its smallest case made minimal; one process an implementation.
+
+    What nobody expected stays so: it is never shrunk to what somebody does.
+    """
     for name, listed in groupby(findings, key=lambda finding: finding.implementation):
         with Worker(name, timeout) as worker:
+            ask = asking(worker)
             for finding in listed:
-                smallest = finding.smallest
-                case, broken, z = shrink(smallest.case, smallest.blamed, asking(worker))
-                yield replace(
-                    finding, smallest=Divergence(case, name, broken, smallest.z if z is None else z)
-                )
+                alike = partial(_alike, ask, covering, name, finding.expectation)
+                case, broken = shrink(finding.smallest.case, finding.smallest.blamed, alike)
+                yield replace(finding, smallest=Divergence(case, name, broken))
+
+
+def _alike(
+    ask: Ask, covering: Covering, name: str, wanted: Expectation | None, case: Case
+) -> Answered | None:
+    """Ask, and leave out what broke but is expected otherwise."""
+    found = ask(case)
+    if found is None:
+        return None
+    return found[0], [one for one in found[1] if covering(name, case, one) is wanted]
 
 
 # ----------------------------------------------------------------------------------------------- one link by itself

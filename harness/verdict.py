@@ -17,7 +17,7 @@ import numpy as np
 
 from ..reference.enclosure import Interval, links
 from ..reference.exact import Certificate, Certifier
-from ..reference.network import Array, Case, Gradients
+from ..reference.network import Architecture, Array, Case, Gradients
 from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model
 
@@ -82,6 +82,8 @@ class Broken:
     #: Whether it is its own link that broke, and not one before it.
     fault: bool
     certificate: Certificate
+    #: The component's own weighted input z^l, where it has one: where in the input range it happened.
+    z: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,17 @@ def equation_of(name: str, depth: int) -> tuple[str, int]:
     if key == "delta":
         return ("BP1" if layer == depth else "BP2"), layer
     return {"z": "forward", "a": "forward", "db": "BP3", "dW": "BP4"}[key], layer
+
+
+def functions_at_fault(network: Architecture, broken: Broken) -> frozenset[str]:
+    """Give the functions one of which is at fault where something broke; none where it is a product or a sum."""
+    activation = network.layers[broken.layer - 1].activation
+    if broken.equation == "cost":
+        return frozenset({network.cost.name})
+    if broken.equation == "BP1":
+        return frozenset({network.cost.name, activation})
+    alone = broken.equation == "BP2" or broken.name.startswith("a")
+    return frozenset({activation}) if alone else frozenset()
 
 
 def margins(result: Array, interval: Interval) -> Array:
@@ -221,7 +234,7 @@ def judge_answer(
         verdict, found, doubt = _judge_array(case, answer, one, certify)
         verdicts.append(verdict)
         if found:
-            broken.append(found)
+            broken.append(replace(found, z=_weighted_input(answer, enclosure, found)))
         if doubt:
             doubts[one.name] = doubt
     return Judged(verdicts, _blamed(case, answer, broken), doubts)
@@ -260,6 +273,16 @@ def _judge_array(
     chain, link = (float(margin.max(initial=0.0)) for margin in (held.in_chain, held.in_link))
     judged = EquationVerdict(equation, layer, held.name, verdict, chain, link, held.result.size, wide, kinked)
     return judged, broken, doubt
+
+
+def _weighted_input(answer: Gradients, enclosure: Mapping[str, Interval], broken: Broken) -> float | None:
+    """Give a neuron's z^l, the implementation's own where it said."""
+    if not broken.name.startswith(("a", "delta")):
+        return None
+    name = f"z{broken.layer}"
+    if answer.z is not None:
+        return float(answer.z[broken.layer - 1][broken.index])
+    return float(enclosure[name].mid[broken.index]) if name in enclosure else None
 
 
 def _order(equation: str, layer: int, name: str) -> tuple[int, int]:

@@ -19,15 +19,21 @@ from ..reference.network import Case
 from ..reports.html import write_report
 from ..reports.terminal import summary
 from .campaign import Clock, Settings, campaign
+from .expectations import Expectations
 from .findings import Finding
+from .recheck import Standing, standings
 from .run import Run, exit_status
 from .shrink import shrunk
 from .verdict import Verdict
 
 
-def verify(settings: Settings, out: Path | None, command: str) -> int:
-    """Judge as the settings say, and give the exit status. Raises RunFolderError where ``out`` will not do."""
-    run, clock = Run(out or _free_folder(), settings, command), Clock()
+def verify(settings: Settings, out: Path | None, command: str, drafted: Path | None = None) -> int:
+    """Judge as the settings say, and give the exit status. Expectations are drafted into a file where one is given.
+
+    Raises ExpectationsError where the file of expectations cannot be used, RunFolderError where ``out`` will not do.
+    """
+    expectations, clock = Expectations(Path(settings.expect)), Clock()
+    run = Run(out or _free_folder(), settings, command, expectations)
     errors = Console(stderr=True)
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -50,10 +56,19 @@ def verify(settings: Settings, out: Path | None, command: str) -> int:
             progress.update(task, advance=judged.implementation in always, verdicts=shown)
         findings, minimal = run.findings(), list[Finding]()
         progress.update(task, total=len(findings), completed=0, description="shrinking findings")
-        for finding in shrunk(findings, settings.timeout):
+        for finding in shrunk(findings, settings.timeout, run.covering):
             minimal.append(finding)
             progress.update(task, advance=1)
-    content = run.close(clock, minimal)
+        found = list[Standing]()
+        progress.update(task, total=None, completed=0, description="checking expectations")
+        for standing in standings(expectations, settings, run.versions, run.shown):
+            found.append(standing)
+            progress.update(task, advance=1)
+    content = run.close(clock, minimal, found)
+    if drafted:
+        from .draft import write_draft
+
+        write_draft(drafted, expectations, minimal, found)
     report = run.folder / "report.html"
     write_report(content, report)
     console = Console()

@@ -4,29 +4,33 @@
     BP2  δ^l = (δ^{l+1} W^{l+1}) ⊙ σ′(z^l)   BP4  ∂C/∂W^l = (δ^l)^T a^{l-1}
 
 and the forward pass and the cost, without which they would be about other numbers. What is known to diverge is
-in known.py, and is held to that too.
+in the shipped expectations, and is held to that too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ml_dtypes
 import numpy as np
 import pytest
 from gradparity.adapters.reference import Reference
+from gradparity.harness.campaign import Settings
+from gradparity.harness.expectations import Expectations
 from gradparity.harness.judgement import Judgement, judge
+from gradparity.harness.recheck import lapsed, recheck
 from gradparity.harness.verdict import EQUATIONS, Broken
 from gradparity.harness.workers import Worker
-from gradparity.property_tests.known import KNOWN, Known, blamed_functions, is_known
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.property_tests.strategies import Structure, architectures, structures
 from gradparity.reference.network import DTYPES, Architecture, Case, Cost, Gradients, Layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-Ask = Callable[[Case], Gradients]
+EXPECTATIONS = Expectations()
 
 
 def judged(worker: Worker, case: Case) -> Judgement | None:
@@ -38,12 +42,14 @@ def judged(worker: Worker, case: Case) -> Judgement | None:
     return judge(case, answer.gradients)
 
 
-def unknown(implementation: str, judgement: Judgement) -> Iterator[Broken]:
-    """Give what broke, of which known.py says nothing."""
-    for one in judgement.blamed:
-        functions = blamed_functions(judgement.case.architecture, one.equation, one.layer, one.name)
-        if not is_known(implementation, functions, judgement.case.precision):
-            yield one
+def unexpected(implementation: str, judgement: Judgement) -> list[Broken]:
+    """Give what broke, and no entry of the shipped expectations covers."""
+    case = judgement.case
+    return [
+        one
+        for one in judgement.blamed
+        if EXPECTATIONS.covering(implementation, "", case.architecture, case.precision, one) is None
+    ]
 
 
 @pytest.mark.parametrize("equation", EQUATIONS)
@@ -56,33 +62,32 @@ def test_equation_holds(worker: Worker, equation: str, structure: Structure, pre
     for asked in structure.cases(precision):
         judgement = judged(worker, asked)
         assert judgement is None or equation not in {
-            one.equation for one in unknown(worker.name, judgement)
+            one.equation for one in unexpected(worker.name, judgement)
         }, f"\n{judgement}"
 
 
-#: How many seeds are tried, in every regime, before a known divergence is gone.
-SEEDS = 40
-
-
-def found_again(known: Known, ask: Ask) -> bool:
-    """Whether a known divergence shows on a case that is aimed at it."""
-    for seed in range(SEEDS):
-        for regime in BY_NAME.values():
-            asked = case(known.network(), known.batch, regime, seed, known.precision)
-            for one in judge(asked, ask(asked)).blamed:
-                if known.function in blamed_functions(asked.architecture, one.equation, one.layer, one.name):
-                    return True
-    return False
-
-
-def test_what_is_known_to_diverge_still_does(worker: Worker, ask: Ask) -> None:
-    listed = [known for known in KNOWN if known.is_about(worker.name) and known.shows != "densely"]
-    mended = [str(known) for known in listed if not found_again(known, ask)]
-    assert mended == [], "these agree today: take them out of known.py"
+def test_what_is_known_to_diverge_still_does(worker: Worker) -> None:
+    asked = Settings((worker.name,), precisions=tuple(DTYPES))
+    found = list(recheck(EXPECTATIONS, asked, worker, "", Counter()))
+    assert lapsed(found) == [], "these agree today: take them out of the shipped expectations"
+    assert [one for one in found if one.holds is None] == []
 
 
 def test_a_divergence_that_is_gone_is_noticed() -> None:
-    assert not any(found_again(known, lambda asked: Reference().gradients(asked)) for known in KNOWN[::8])
+    """The reference in the place of a framework: nothing that is known of it holds."""
+    entries = [
+        f'[[expect]]\nimplementation = ["reference"]\nfunction = "{one.function}"\nprecision = ["float64"]\n'
+        f'reason = "{one.reason}"\ncases = ["{EXPECTATIONS.path.parent / name}"]\n'
+        for one in EXPECTATIONS.entries
+        if one.function and "float64" in one.precision
+        for name in one.cases[:1]
+    ]
+    with TemporaryDirectory() as folder, Worker("reference", 60) as worker:
+        file = Path(folder) / "expectations.toml"
+        file.write_text("\n".join(entries))
+        found = list(recheck(Expectations(file), Settings(("reference",)), worker, "", Counter()))
+    assert len(found) == len(entries) > 8
+    assert lapsed(found) == found
 
 
 # ------------------------------------------------------------------------------------- each equation, when it is broken
@@ -111,18 +116,18 @@ def test_a_broken_equation_is_the_one_that_is_blamed(equation: str, name: str, p
     arrays[name] *= asked.dtype.type(1 + 1000 * float(ml_dtypes.finfo(asked.dtype).eps))
     broken = judge(asked, Gradients.from_tensors(arrays, asked))
     assert [(one.equation, one.name) for one in broken.blamed][:1] == [(equation, name)]
-    assert list(unknown("torch:eager", broken))  # tanh and the quadratic cost are in nobody's list
+    assert unexpected("torch:eager", broken)  # tanh and the quadratic cost are in nobody's list
 
 
-def test_an_entry_of_known_excuses_its_own_function_only() -> None:
-    """tanh for softplus in a network with both: what breaks in tanh is not excused."""
-    network = Architecture(2, (Layer(3, "tanh"), Layer(3, "softplus")), Cost("half_squared_error"))
+def test_an_expectation_excuses_its_own_function_only() -> None:
+    """In a network with tanh and gelu, what breaks in tanh is not excused."""
+    network = Architecture(2, (Layer(3, "tanh"), Layer(3, "gelu")), Cost("half_squared_error"))
     asked = case(network, 3, BY_NAME["ordinary"], 1, "float64")
     answer = Reference().gradients(asked)
     assert answer.a is not None
     for layer, excused in ((0, False), (1, True)):
         a = [array * (1 + 1e-9) if i == layer else array for i, array in enumerate(answer.a)]
         found = [one for one in judge(asked, replace(answer, a=a)).blamed if one.name == f"a{layer + 1}"]
-        left = [one.name for one in unknown("torch:eager", judge(asked, replace(answer, a=a)))]
+        left = [one.name for one in unexpected("tensorflow:eager", judge(asked, replace(answer, a=a)))]
         assert found
         assert (f"a{layer + 1}" not in left) is excused

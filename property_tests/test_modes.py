@@ -1,22 +1,26 @@
 """The modes of the frameworks that are not judged by default, on fewer cases than those that are.
 
 Each is asked for every activation at once, in three deep networks, and for costs; what it answers is held against the
-same enclosures. known.py is held to every entry that is about one of them.
+same enclosures. every expectation that is about one of them is held to that.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from gradparity.adapters import registry
-from gradparity.adapters.registry import DEFAULTS, EXPENSIVE, UNLINKED, every_mode
+from gradparity.adapters.registry import DEFAULTS, EXPENSIVE, FORWARD, UNLINKED, every_mode
+from gradparity.harness.campaign import Settings
+from gradparity.harness.expectations import Expectations
 from gradparity.harness.judgement import judge
+from gradparity.harness.recheck import lapsed, recheck
 from gradparity.harness.workers import Answer, Worker
-from gradparity.property_tests.known import KNOWN, Known, blamed_functions, is_known
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.network import ACTIVATIONS, ALPHA, COSTS, DTYPES, Architecture, Case, Cost, Layer
 
+EXPECTATIONS = Expectations()
 INSTALLED = [one.name for one in registry.available() if one.missing is None]
 NAMES = [name for name in every_mode() if name in INSTALLED and name not in DEFAULTS]
 BELOW = {
@@ -41,7 +45,7 @@ def ask(mode: Worker, asked: Case) -> Answer:
 
 
 def unknown(mode: Worker, asked: Case) -> list[str]:
-    """Ask, and name what diverges and is not in known.py."""
+    """Ask, and name what diverges and nobody expects."""
     answer = ask(mode, asked)
     if answer.gradients is None:
         return []
@@ -49,11 +53,7 @@ def unknown(mode: Worker, asked: Case) -> list[str]:
     return [
         f"{one.equation} {one.name}: {one.margin:.3g}"
         for one in judge(asked, answer.gradients, linked=mode.name not in UNLINKED).blamed
-        if not is_known(
-            mode.name,
-            blamed_functions(asked.architecture, one.equation, one.layer, one.name),
-            asked.precision,
-        )
+        if EXPECTATIONS.covering(mode.name, "", asked.architecture, asked.precision, one) is None
     ]
 
 
@@ -80,27 +80,8 @@ def test_every_cost(mode: Worker, name: str) -> None:
         assert unknown(mode, case(network, 2, BY_NAME[regime], 1, precision)) == []
 
 
-#: How many seeds are tried, in every regime, before a known divergence is gone.
-SEEDS = 10
-
-
-def found_again(known: Known, mode: Worker) -> bool:
-    """Whether a known divergence shows on a case that is aimed at it."""
-    declined = True
-    for seed in range(SEEDS):
-        for regime in BY_NAME.values():
-            asked = case(known.network(), known.batch, regime, seed, known.precision)
-            gradients = ask(mode, asked).gradients
-            if gradients is None:
-                continue
-            declined = False
-            for one in judge(asked, gradients, linked=mode.name not in UNLINKED).blamed:
-                if known.function in blamed_functions(asked.architecture, one.equation, one.layer, one.name):
-                    return True
-    return declined  # one example's sums, say, are too many numbers for a forward mode
-
-
 def test_what_is_known_to_diverge_still_does(mode: Worker) -> None:
-    listed = [known for known in KNOWN if known.is_about(mode.name) and known.shows != "densely"]
-    mended = [str(known) for known in listed if not found_again(known, mode)]
-    assert mended == [], "these agree today: take them out of known.py"
+    found = list(recheck(EXPECTATIONS, Settings((mode.name,), precisions=tuple(DTYPES)), mode, "", Counter()))
+    assert lapsed(found) == [], "these agree today: take them out of the shipped expectations"
+    untried = {one.expectation.subject for one in found if one.holds is None}
+    assert mode.name in FORWARD or not untried  # a batch's sums are too many numbers for a forward mode

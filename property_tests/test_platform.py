@@ -1,6 +1,6 @@
 """The platform by itself: are its functions as accurate as every enclosure assumes, and its conventions the known ones.
 
-A bad tanh makes every network with a tanh diverge; here it is called a bad tanh. What known.py says of a function is
+A bad tanh makes every network with a tanh diverge; here it is called a bad tanh. What is expected of a function is
 held against it here too, and docs/conventions.md against what is measured.
 """
 
@@ -21,9 +21,9 @@ from gradparity.adapters import registry
 from gradparity.adapters.reference import Reference
 from gradparity.harness import conventions, platform
 from gradparity.harness.conventions import Convention
+from gradparity.harness.expectations import Expectations
 from gradparity.harness.platform import Ask, Measured, exactly
 from gradparity.harness.workers import Answer, Worker
-from gradparity.property_tests.known import KNOWN
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Array, Case, Gradients
 from gradparity.reference.rounding.model import model
 
@@ -54,7 +54,12 @@ def bad(ask: Ask, precision: str = "float64") -> set[tuple[str, str]]:
 
 
 def is_known(implementation: str, one: Measured) -> bool:
-    about = {(known.function, known.precision) for known in KNOWN if known.is_about(implementation)}
+    about = {
+        (known.function, precision)
+        for known in Expectations().entries
+        if known.is_about(implementation, "")
+        for precision in known.precision
+    }
     return (one.function, one.precision) in about or (one.through, one.precision) in about
 
 

@@ -27,6 +27,7 @@ SIGNS = {
     "agrees": "✓",
     "diverges": "✗",
     "failed": "!",
+    "expected": "≈",
     "inconclusive": "?",
     "unsupported": "–",
     "not answered": "·",
@@ -113,16 +114,18 @@ def total(entries: Iterable[Content]) -> Counter[str]:
     counted = Counter(
         {word: sum(entry[word] for entry in entries) for word in SIGNS if word != "not answered"}
     )
-    counted["verdicts"] = counted.total()
+    counted["verdicts"] = counted.total() - counted["expected"]  # which are among those that diverge
     return counted
 
 
 def standing(counted: Counter[str]) -> str:
     """Say in one word what some verdicts come to: the worst of them, and nothing agrees that says too little."""
-    if counted["diverges"]:
+    if counted["diverges"] > counted["expected"]:
         return "diverges"
     if counted["failed"]:
         return "failed"
+    if counted["expected"]:
+        return "expected"
     if counted["agrees"] and counted["inconclusive"] <= MOST_INCONCLUSIVE * counted["verdicts"]:
         return "agrees"
     return max(("inconclusive", "unsupported"), key=lambda word: counted[word])
@@ -130,7 +133,7 @@ def standing(counted: Counter[str]) -> str:
 
 def worst(words: Iterable[str]) -> str:
     """Give the worst of some words."""
-    order = ("diverges", "failed", "inconclusive", "unsupported", "agrees")
+    order = ("diverges", "failed", "inconclusive", "unsupported", "expected", "agrees")
     return min(words, key=order.index, default="inconclusive")
 
 
@@ -140,9 +143,11 @@ def answer(content: Content) -> str:
     number, precisions = len(totals), content["settings"]["precisions"]
     words = Counter(standing(counted) for counted in totals.values())
     silent = words["inconclusive"] + words["unsupported"]
-    if number and words["agrees"] == number:
+    lapsed = sum(one["holds"] is False for one in content["expectations"])
+    known = ", but for what is expected" if words["expected"] else ""
+    if number and words["agrees"] + words["expected"] == number and not lapsed:
         who = f"All {number} implementations agree" if number > 1 else f"{next(iter(totals))} agrees"
-        return f"{who} with the reference in {_list(precisions)}."
+        return f"{who} with the reference in {_list(precisions)}{known}."
 
     def some(verb: str, k: int, where: str = "") -> str:
         subject = f"{k} of {number} implementations" if not clauses else str(k)
@@ -155,7 +160,7 @@ def answer(content: Content) -> str:
             precision
             for name in totals
             for precision in precisions
-            if total(_entries(content, name, precision))["diverges"]
+            if standing(total(_entries(content, name, precision))) == "diverges"
         )
         if len(set(divergent.values()) | {words["diverges"]}) == 1:
             where = f" in {_list([p for p in precisions if divergent[p]])}"
@@ -168,8 +173,10 @@ def answer(content: Content) -> str:
         clauses.append(
             some("say", silent, " too little to mean anything") if number else "Nothing was judged"
         )
-    if words["agrees"]:
-        clauses.append(some("agree", words["agrees"]))
+    if words["agrees"] + words["expected"]:
+        clauses.append(some("agree", words["agrees"] + words["expected"], known))
+    if lapsed:
+        clauses.append(f"{lapsed} expectation{'s' * (lapsed > 1)} no longer hold{'s' * (lapsed == 1)}")
     return "; ".join(clauses) + "."
 
 

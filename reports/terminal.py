@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -20,8 +20,10 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
         return "[dim]-[/]"  # the implementation's answers do not hold it
     if entry["failed"]:
         return f"[bold red]! {entry['failed']}[/]"
-    if entry["diverges"]:
-        return f"[red]✗ {entry['diverges']}[/]"
+    if entry["diverges"] > entry["expected"]:
+        return f"[red]✗ {entry['diverges'] - entry['expected']}[/]"
+    if entry["expected"]:
+        return f"[yellow]≈ {entry['expected']}[/]"
     if entry["agrees"]:
         return f"[green]✓[/] {entry['worst_margin']:.2f}"
     return "[dim]?[/]"
@@ -30,7 +32,7 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
 def _matrix(content: Mapping[str, Any]) -> Table:
     entries = {(e["implementation"], e["precision"], e["equation"]): e for e in content["matrix"]}
     table = Table(
-        title="✓ worst margin of what agrees (1 is the edge)  ✗ diverge  ! failed",
+        title="✓ worst margin of what agrees (1 is the edge)  ✗ diverge  ≈ diverge as expected  ! failed",
         title_justify="left",
         title_style="dim",
         box=box.SIMPLE_HEAD,
@@ -70,16 +72,31 @@ def partly_asked(content: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _findings(numbered: Sequence[tuple[int, Mapping[str, Any]]], kind: str, console: Console) -> None:
+    if numbered:
+        console.print(
+            f"[bold]{len(numbered)} {kind}finding{'s' * (len(numbered) > 1)}[/], each confirmed in arbitrary precision:"
+        )
+    for number, finding in numbered:
+        why = f"; [dim]{escape(finding['reason'])}[/]" if finding["expected"] else ""
+        console.print(f"{number:3}. {escape(finding['sentence'])}{why}", highlight=False, soft_wrap=True)
+
+
 def summary(content: Mapping[str, Any], console: Console) -> None:
     """Print the closing table and the findings of a finished run."""
     console.print(_matrix(content))
-    if content["findings"]:
-        number = len(content["findings"])
-        console.print(
-            f"[bold]{number} finding{'s' * (number > 1)}[/], each confirmed in arbitrary precision:"
-        )
-    for number, finding in enumerate(content["findings"], start=1):
-        console.print(f"{number:3}. {escape(finding['sentence'])}", highlight=False, soft_wrap=True)
+    numbered = list(enumerate(content["findings"], start=1))
+    _findings([one for one in numbered if not one[1]["expected"]], "", console)
+    _findings([one for one in numbered if one[1]["expected"]], "expected ", console)
+    for one in content["expectations"]:
+        if one["holds"] is False:
+            console.print(
+                f"[bold red]![/] {escape(one['implementation'])}, {one['precision']}: "
+                f"{escape(' '.join(filter(None, (one['equation'], one['function']))))} is expected to diverge "
+                f"({escape(one['reason'])}), and {escape(one['why'])}",
+                highlight=False,
+                soft_wrap=True,
+            )
     for message in content["messages"]:
         console.print(
             f"[dim]{escape(message['implementation'])}: {message['verdict']} in {message['cases']} cases: "

@@ -34,8 +34,9 @@ def divergence(
         own=False,
         fault=True,
         certificate=certificate,
+        z=z,
     )
-    return Divergence(drawn, "mine:f", blamed, z)
+    return Divergence(drawn, "mine:f", blamed)
 
 
 def findings(*divergences: Divergence) -> list[tuple[str, str, int]]:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Layer
 from gradparity.harness.workers import Worker
-from gradparity.property_tests.known import Known
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.network import ACTIVATIONS, ALPHA, COSTS
 from gradparity.reports.script import IDIOMS, ScriptError, script
@@ -23,7 +22,7 @@ def networks() -> list[Case]:
     """Every activation and every cost, in as few networks as that takes."""
     found = []
     for i, name in enumerate(COSTS):
-        last = Known("", name, "", "").network().layers[-1]
+        last = Layer(1, "sigmoid") if name == "binary_cross_entropy" else Layer(3, "identity")
         hidden = ACTIVATIONS[2 * i % len(ACTIVATIONS)], ACTIVATIONS[(2 * i + 1) % len(ACTIVATIONS)]
         layers = [Layer(3, one, 0.3) if one in ALPHA else Layer(3, one) for one in hidden]
         network = Architecture(2, (*layers, last), Cost(name), ("mean", "sum")[i % 2])

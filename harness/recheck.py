@@ -1,0 +1,84 @@
+"""Whether expectations still hold: what a run did not show by itself is asked for again, on the entry's own cases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from .campaign import Settings
+from .expectations import Expectation, Expectations
+from .shrink import asking
+from .workers import Worker
+
+#: Whose, which entry, and in which precision.
+Key = tuple[str, Expectation, str]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What became of one entry, for one implementation and precision.
+
+    ``holds`` is None where nothing was tried. ``why`` says it for a person.
+    """
+
+    implementation: str
+    expectation: Expectation
+    precision: str
+    #: In how many of the run's cases it showed.
+    cases: int
+    holds: bool | None
+    why: str
+
+
+def standings(
+    expectations: Expectations, settings: Settings, versions: Mapping[str, str], shown: Counter[Key]
+) -> Iterator[Standing]:
+    """Say of every entry that is about somebody who was judged whether it still holds, one process each.
+
+    ``versions`` are those that the implementations gave; ``shown`` counts the run's cases by entry.
+    """
+    for name in settings.implementations:
+        with Worker(name, settings.timeout) as worker:
+            yield from recheck(expectations, settings, worker, versions.get(name, ""), shown)
+
+
+def recheck(
+    expectations: Expectations, settings: Settings, worker: Worker, version: str, shown: Counter[Key]
+) -> Iterator[Standing]:
+    """Say of every entry that is about one implementation whether it still holds."""
+    drawn = {*settings.activations, *settings.costs}
+    for one in expectations.entries:
+        if one.is_about(worker.name, version):
+            for precision in one.precision:
+                if precision in settings.precisions:
+                    key = (worker.name, one, precision)
+                    yield _standing(expectations, worker, key, shown[key], drawn)
+
+
+def _standing(expectations: Expectations, worker: Worker, key: Key, cases: int, drawn: Set[str]) -> Standing:
+    name, one, precision = key
+    if cases:
+        return Standing(name, one, precision, cases, True, f"shown by {cases} of the run's cases")
+    if one.function and one.function not in drawn:
+        return Standing(name, one, precision, 0, None, "not tried: this run does not draw it")
+    ask, declined = asking(worker), 0
+    documents = expectations.cases(one, precision)
+    for case in documents:
+        found = ask(case)
+        if found is None:
+            declined += 1
+        elif any(one.covers(case.architecture, precision, broken) for broken in found[1]):
+            return Standing(name, one, precision, 0, True, "shown by its own case")
+    if not documents:
+        why = "this run does not show it, and it names no case that does"
+    elif declined == len(documents):
+        return Standing(name, one, precision, 0, None, "not tried: its cases were not answered")
+    else:
+        why = "neither this run nor its own case shows it"
+    return Standing(name, one, precision, 0, False, f"{why}: if it was mended, remove it")
+
+
+def lapsed(found: Iterable[Standing]) -> list[Standing]:
+    """Give those that no longer hold."""
+    return [one for one in found if one.holds is False]
