@@ -56,6 +56,8 @@ class Settings:
     pool: int = POOL
     #: The file that says what is expected to diverge.
     expect: str = str(SHIPPED)
+    #: Whether the run keeps every answer, so that two runs can be compared number by number.
+    answers: bool = False
 
     def only(self, names: tuple[str, ...]) -> Settings:
         """Restrict what is drawn to these activations and these costs; naming none of a kind leaves them all."""

@@ -125,6 +125,9 @@ def gradparity() -> None:
     type=click.Path(path_type=Path),
     help="Draft such a file from what this run finds; the reasons are yours to fill in.",
 )
+@click.option(
+    "--answers", is_flag=True, help="Keep every answer, so that `compare` can tell how far each moved."
+)
 @_timeout
 @click.option(
     "--modes",
@@ -140,6 +143,7 @@ def verify(
     only: tuple[str, ...],
     expect: Path | None,
     write_expectations: Path | None,
+    answers: bool,
     timeout: float,
     modes: str | None,
 ) -> None:
@@ -155,7 +159,7 @@ def verify(
     from ..adapters import registry
     from .campaign import Settings
     from .expectations import SHIPPED, ExpectationsError
-    from .run import RunFolderError
+    from .shards import RunFolderError
     from .verify import verify as run
 
     if implementation and modes:
@@ -166,7 +170,14 @@ def verify(
     if write_expectations and write_expectations.exists():
         raise _Refusal(f"{write_expectations} is there already; name another file with --write-expectations")
     settings = Settings(
-        implementation, cases, seed, precision, timeout, expensive=expensive, expect=str(expect or SHIPPED)
+        implementation,
+        cases,
+        seed,
+        precision,
+        timeout,
+        expensive=expensive,
+        expect=str(expect or SHIPPED),
+        answers=answers,
     ).only(only)
     try:
         sys.exit(run(settings, out, shlex.join(["gradparity", *sys.argv[1:]]), write_expectations))
@@ -225,6 +236,39 @@ def replay(case: Path, implementation: tuple[str, ...], framework: str | None, t
         sys.exit(replaying.replay(asked, names, timeout, Console()))
     except (replaying.ReplayError, ScriptError) as error:
         raise _Refusal(str(error)) from None
+
+
+@gradparity.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write it as Markdown as well.")
+@click.option("--json", "as_json", type=click.Path(path_type=Path), help="Write it as JSON as well.")
+def compare(old: Path, new: Path, markdown: Path | None, as_json: Path | None) -> None:
+    """Hold a run against an older one of the same cases: newly diverging, mended, moved within bounds, bitwise equal.
+
+    OLD and NEW are run folders, made with the same seed. With `verify --answers`, how far each number moved is told in
+    units in the last place, otherwise in radii of its enclosure.
+
+    Exit status: 0 nothing is worse; 1 something diverges or fails that did not, unexpectedly; 2 no two runs that can be
+    compared.
+    """
+    from rich.console import Console
+
+    from ..reports.comparison import show, to_json, to_markdown
+    from .compare import compare as compared
+    from .shards import RunFolderError, replace_file
+
+    try:
+        comparison = compared(old, new)
+        for path, content in ((markdown, to_markdown), (as_json, to_json)):
+            if path:
+                replace_file(path, content(comparison).encode())
+    except RunFolderError as error:
+        raise _Refusal(str(error)) from None
+    except OSError as error:
+        raise _Refusal(f"{error.filename} cannot be written: {error.strerror}") from None
+    show(comparison, Console())
+    sys.exit(1 if comparison.regressions else 0)
 
 
 @gradparity.command()

@@ -9,8 +9,6 @@ report.html
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,36 +17,30 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..adapters.document import write_case
-from ..reference.network import Case
+from ..reference.network import Array, Case
 from ..reference.rounding.model import K
 from .campaign import Clock, Judged, Row, Settings
+from .environment import environment
 from .expectations import Expectation, Expectations
 from .findings import Collector, Finding
 from .recheck import Key, Standing
+from .shards import RunFolderError, Shards, replace_file
 from .verdict import EQUATIONS, Broken, Verdict
+
+#: The version of what a run folder holds.
+FORMAT = 2
 
 #: Rows in memory before they become a shard; about 2 MiB on disk.
 ROWS_A_SHARD = 100_000
 
+#: Numbers of kept answers in memory before they become a shard; 32 MiB.
+NUMBERS_A_SHARD = 2**22
+
 #: A run in which this share of an implementation's verdicts says nothing has judged too little to mean anything.
 MOST_INCONCLUSIVE = 0.5
-
-_SOFTWARE = (
-    "numpy",
-    "hypothesis",
-    "python-flint",
-    "safetensors",
-    "torch",
-    "tensorflow",
-    "jax",
-    "jaxlib",
-    "keras",
-)
-
-
-class RunFolderError(Exception):
-    """A folder that cannot be written or is not a finished run; the message is one sentence for a person."""
 
 
 @dataclass
@@ -58,6 +50,16 @@ class Margins:
     smooth: float = 0.0
     kinked: float = 0.0
     link: float = 0.0
+
+
+@dataclass(frozen=True)
+class KeptArray:
+    """One array of an answer, its components in the order of C, as float64, which holds every precision."""
+
+    case: str
+    implementation: str
+    array: str
+    values: Array
 
 
 class Run:
@@ -71,7 +73,7 @@ class Run:
                 f"{folder} is there already and is not empty; name another folder with --out"
             )
         self.folder, self.settings = folder, settings
-        self._command, self._rows, self._shards = command, list[Row](), 0
+        self._command = command
         self._began, self._clock_began = time.time(), time.perf_counter()
         self._counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
         self._margins: dict[tuple[str, str, str], Margins] = defaultdict(Margins)
@@ -88,7 +90,12 @@ class Run:
         #: In how many cases each expectation showed.
         self.shown: Counter[Key] = Counter()
         try:
-            (folder / "verdicts").mkdir(parents=True)
+            self._rows = Shards(folder / "verdicts", [field.name for field in fields(Row)], ROWS_A_SHARD)
+            self._answers = (
+                Shards(folder / "answers", [field.name for field in fields(KeptArray)], NUMBERS_A_SHARD)
+                if settings.answers
+                else None
+            )
             (folder / "findings").mkdir()
             self._write({"complete": False, "seed": settings.seed, "settings": asdict(settings)})
         except OSError as error:
@@ -114,7 +121,7 @@ class Run:
             if expected and row.verdict == Verdict.DIVERGES:
                 row = replace(row, expected=True)
                 self._counts[key]["expected"] += 1
-            self._rows.append(row)
+            self._rows.add(row)
             if row.verdict == Verdict.AGREES:
                 worst = self._margins[key]
                 if row.kinked:
@@ -126,8 +133,10 @@ class Run:
             (row.verdict, row.message.partition("\n")[0]) for row in judged.rows if row.message
         }:
             self._messages[name, verdict, message] += 1
-        if len(self._rows) >= ROWS_A_SHARD:
-            self._write_shard()
+        if self._answers and judged.answer.gradients:
+            for array, values in judged.answer.gradients.tensors().items():
+                kept = KeptArray(case.id, name, array, values.astype(np.float64).ravel())
+                self._answers.add(kept, kept.values.size)
 
     def _expected(self, judged: Judged) -> bool:
         """Collect an answer's divergences under what expects them, and say whether all of them were expected."""
@@ -163,7 +172,8 @@ class Run:
         self, clock: Clock, findings: Sequence[Finding], standings: Sequence[Standing] = ()
     ) -> dict[str, Any]:
         """Write what is left, the findings, the unexpected first, and the closing mark; gives run.json's content."""
-        self._write_shard()
+        for shards in filter(None, (self._rows, self._answers)):
+            shards.flush()
         content = self._content(clock, findings, standings)
         self._write(content)
         return content
@@ -202,6 +212,7 @@ class Run:
             )
         return {
             "complete": True,
+            "format": FORMAT,
             "gradparity": metadata.version("gradparity"),
             "command": self._command,
             "began": self._began,
@@ -262,7 +273,7 @@ class Run:
     def _finding(self, number: int, finding: Finding) -> dict[str, Any]:
         d = finding.smallest
         file = f"findings/{number:03}-{d.case.id}.safetensors"
-        _replace(self.folder / file, write_case(d.case))
+        replace_file(self.folder / file, write_case(d.case))
         return {
             "implementation": finding.implementation,
             "equation": finding.equation,
@@ -293,63 +304,42 @@ class Run:
             "architecture": {**d.case.architecture.to_json(), "precision": d.case.precision},
         }
 
-    def _write_shard(self) -> None:
-        if not self._rows:
-            return
-        import pyarrow
-        import pyarrow.parquet
-
-        columns = {field.name: [getattr(row, field.name) for row in self._rows] for field in fields(Row)}
-        sink = pyarrow.BufferOutputStream()
-        pyarrow.parquet.write_table(pyarrow.table(columns), sink, compression="zstd")
-        _replace(self.folder / "verdicts" / f"{self._shards:05}.parquet", sink.getvalue().to_pybytes())
-        self._rows, self._shards = [], self._shards + 1
-
     def _write(self, content: Mapping[str, Any]) -> None:
-        _replace(self.folder / "run.json", json.dumps(content, indent=1).encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
-
-
-def environment() -> dict[str, Any]:
-    """Say what machine and software this is."""
-    software = {}
-    for name in _SOFTWARE:
-        try:
-            software[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "software": software,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+        replace_file(self.folder / "run.json", json.dumps(content, indent=1).encode())
 
 
 def read(folder: Path) -> dict[str, Any]:
     """Read a finished run's run.json; raises RunFolderError with one sentence where there is none."""
     try:
-        content = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError):
+        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         raise RunFolderError(f"{folder} holds no readable run.json, so it is not a run") from None
     if not isinstance(content, dict) or content.get("complete") is not True:
         raise RunFolderError(f"{folder} is an unfinished run: its run.json lacks the closing mark")
+    if content.get("format") != FORMAT:
+        raise RunFolderError(
+            f"{folder} was written in format {content.get('format', 1)!r} of run folders, and this gradparity reads "
+            f"format {FORMAT}; run it again"
+        )
+    missing = [name for name, kind in _CONTENT.items() if not isinstance(content.get(name), kind)]
+    if missing:
+        raise RunFolderError(f"{folder} is damaged: its run.json has no {missing[0]!r}")
     return content
+
+
+#: What every run.json has.
+_CONTENT = {
+    "settings": dict,
+    "environment": dict,
+    "implementations": list,
+    "counts": dict,
+    "matrix": list,
+    "findings": list,
+    "expectations": list,
+    "messages": list,
+    "drawn": dict,
+    "rates": dict,
+}
 
 
 def exit_status(content: Mapping[str, Any]) -> int:
