@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 
-from ..reference.network import DTYPES
+from ..reference.network import DTYPES, Array
 from .run import read
 from .shards import RunFolderError, read_shards
 from .verdict import Verdict
@@ -68,8 +69,8 @@ class Drift:
     rows: int
     #: How many are the same to the last bit.
     equal: int
-    #: The farthest that a component moved: in units in the last place, where both runs kept their answers (else None),
-    #: and the largest change of a row's worst margin, in radii.
+    #: The farthest that a component moved: in units in the last place of its array's largest number, where both runs
+    #: kept their answers (else None); and the largest change of a row's worst margin, in radii.
     ulps: float | None
     radii: float
     case: str
@@ -209,7 +210,7 @@ def _drift(joined: list[Pair], ulps: dict[tuple[str, str, str], float]) -> list[
             one.case, one.array = new["case"], new["array"]
         one.radii = max(one.radii, radii)
         one.ulps = far if one.ulps is None else max(one.ulps, far or 0.0)
-    return sorted(found.values(), key=lambda one: (-(one.ulps or 0.0), -one.radii, -(one.rows - one.equal)))
+    return sorted(found.values(), key=lambda one: (-one.radii, -(one.ulps or 0.0), one.equal - one.rows))
 
 
 def _between(old: float, new: float) -> float:
@@ -240,24 +241,18 @@ def _kept(folder: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     return kept
 
 
-def units_apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any], precision: str) -> float:
-    """Count the numbers of a precision between two arrays of them, at the component where it is most.
+def units_apart(one: Array, other: Array, precision: str) -> float:
+    """Say how far two arrays (float64, of numbers of a precision) lie apart: in units in the last place of the largest.
 
-    Two NaNs are as one; a NaN is infinitely far from any number.
+    Of the largest, and not of each component: what cancels to nearly nothing has no digits that could be kept.
+    Infinite where only one of two components is finite, or they are different infinities.
     """
-    dtype = DTYPES[precision]
-    kind = np.dtype(f"i{np.dtype(dtype).itemsize}")
-    lowest = -(2 ** (8 * kind.itemsize - 1))
-
-    def places(values: np.ndarray[Any, Any]) -> list[int]:
-        bits = values.astype(dtype).view(kind)
-        # As sign and magnitude, so that numbers lie in order and both zeros in one place.
-        return [int(b) if b >= 0 else lowest - int(b) for b in bits]
-
-    far = 0.0
-    for a, b, i, j in zip(places(one), places(other), one, other, strict=True):
-        if math.isnan(i) or math.isnan(j):
-            far = far if math.isnan(i) and math.isnan(j) else math.inf
-        else:
-            far = max(far, float(abs(a - b)))
-    return far
+    with np.errstate(all="ignore"):
+        alike = (one == other) | (np.isnan(one) & np.isnan(other))
+        if not np.all(alike | (np.isfinite(one) & np.isfinite(other))):
+            return math.inf
+        off = np.where(alike, 0.0, np.abs(one - other)).max()
+        size = np.where(np.isfinite(one), np.maximum(np.abs(one), np.abs(other)), 0.0).max()
+    finfo = ml_dtypes.finfo(DTYPES[precision])
+    unit = max(math.ldexp(float(finfo.eps), math.frexp(float(size))[1] - 1), float(finfo.smallest_subnormal))
+    return float(off) / unit

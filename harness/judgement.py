@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from ..adapters.document import write_case
 from ..adapters.implementation import UnsupportedError
 from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
 from ..reference.network import Case, Gradients
-from .campaign import Settings, draw_cases
+from .campaign import Divergence, Settings, draw_cases
+from .findings import Collector, Finding
+from .shrink import Answered, shrink
 from .verdict import Broken, EquationVerdict, Verdict, judge_answer
+
+#: Where cases that fail are kept as documents, since they outlive a version of Hypothesis.
+KEEP = Path(".gradparity")
 
 
 class DivergenceError(AssertionError):
-    """An implementation left its enclosures; the message shows the smallest case and what broke first."""
+    """An implementation left its enclosures; the message has every cause, and a minimal case of the first."""
 
 
 @dataclass(frozen=True)
@@ -74,31 +81,87 @@ def check(
     seed: int = 0,
     precisions: tuple[str, ...] = ("float64", "float32"),
     only: tuple[str, ...] = (),
+    keep: Path = KEEP,
 ) -> int:
     """Hold a function Case -> Gradients against the enclosures of many drawn cases.
 
     ``only`` restricts the activations and costs that are drawn; a case that the function declines by raising
-    UnsupportedError is not judged. Gives the number of cases judged. Raises DivergenceError where one diverges,
-    and ValueError where the function declined every case, since then nothing was checked.
+    UnsupportedError is not judged. Gives the number of cases judged. Raises DivergenceError where one diverges, with
+    every cause, and a minimal case of the first, which is written into the folder ``keep``; ValueError where the
+    function declined every case, since then nothing was checked. What the function itself raises, and MalformedError
+    where its answer has a wrong name, shape or dtype, is let through with a note that names the case.
     """
-    settings = Settings((), cases, seed, precisions).only(only)
-    judged, worst = 0, None
-    for case in draw_cases(settings):
+    judged, diverging, collector = 0, 0, Collector()
+    for case in draw_cases(Settings((), cases, seed, precisions).only(only)):
         try:
             judgement = judge(case, my_backprop(case))
         except UnsupportedError:
             continue
+        except Exception as error:
+            error.add_note(f"gradparity: on case {case.id}\n{kept(case, keep, _name(my_backprop))}")
+            raise
         judged += 1
-        if judgement.verdict is Verdict.DIVERGES and (worst is None or _size(case) < _size(worst.case)):
-            worst = judgement
-    if worst is not None:
-        raise DivergenceError(f"a gradient left its enclosure\n{worst}")
+        diverging += judgement.verdict is Verdict.DIVERGES
+        for broken in judgement.blamed:
+            collector.add(Divergence(case, _name(my_backprop), broken))
     if not judged:
         raise ValueError(
             f"all of {cases} cases were declined, so nothing was checked; say what to draw with only="
         )
+    found = sorted(collector.findings(), key=lambda finding: -finding.cases)
+    if found:
+        raise DivergenceError(_told(found, my_backprop, diverging, judged, keep))
     return judged
 
 
-def _size(case: Case) -> int:
-    return sum(array.size for array in case.tensors().values())
+def kept(case: Case, folder: Path, name: str) -> str:
+    """Write a case as a document, and say how it is asked again."""
+    path = folder / f"{case.id}.safetensors"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(write_case(case))
+    except OSError as error:
+        return f"(the case could not be kept in {folder}: {error.strerror})"
+    return f"again: gradparity replay {path} {name}"
+
+
+def _told(
+    found: Sequence[Finding],
+    my_backprop: Callable[[Case], Gradients],
+    diverging: int,
+    judged: int,
+    keep: Path,
+) -> str:
+    """Tell what broke: every cause in a sentence, then a minimal case of the commonest."""
+
+    def ask(case: Case) -> Answered | None:
+        try:
+            answer = my_backprop(case)
+            return answer, judge(case, answer).blamed
+        except Exception:  # whatever it makes of a case that nobody drew, it shows nothing
+            return None
+
+    first = found[0].smallest
+    case, _ = shrink(first.case, first.blamed, ask)
+    answered = ask(case)
+    assert answered is not None
+    lines = [f"{_name(my_backprop)} left its enclosure in {diverging} of {judged} cases:"]
+    lines += [f"  {finding.sentence}" for finding in found[:MOST_TOLD]]
+    if len(found) > MOST_TOLD:
+        lines.append(f"  and {len(found) - MOST_TOLD} more causes")
+    lines.append("A minimal case of the first:")
+    if sum(array.size for array in case.tensors().values()) <= MOST_VALUES:
+        lines += [f"  {name} = {array.tolist()}" for name, array in case.tensors().items()]
+    lines += [str(judge(case, answered[0])), kept(case, keep, _name(my_backprop))]
+    return "\n".join(lines)
+
+
+#: How many causes a message tells, and up to how many numbers of its case.
+MOST_TOLD, MOST_VALUES = 8, 64
+
+
+def _name(my_backprop: Callable[[Case], Gradients]) -> str:
+    """Name a function as the command line does; where nobody could import it, by its own name."""
+    module = getattr(my_backprop, "__module__", "") or ""
+    name = getattr(my_backprop, "__qualname__", type(my_backprop).__qualname__)
+    return f"{module}:{name}" if module and name.isidentifier() else name

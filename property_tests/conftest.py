@@ -13,9 +13,10 @@ from gradparity.adapters import registry
 from gradparity.harness.workers import Worker
 from gradparity.reference.network import Case, Gradients
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 # The same examples every time, and none remembered from elsewhere: a gate must not be open one day and shut
-# the next. For fresh examples, say --hypothesis-profile=default.
+# the next. For fresh examples, say --hypothesis-profile=explore.
 settings.register_profile(
     "gate",
     derandomize=True,
@@ -24,27 +25,20 @@ settings.register_profile(
     max_examples=25,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--implementation``."""
-    parser.addoption(
-        "--implementation",
-        action="append",
-        metavar="NAME",
-        help="hold the properties against this implementation, for example torch:eager; repeatable",
-    )
+# For a search that goes on where the last one stopped: what failed is kept, and tried first.
+settings.register_profile(
+    "explore",
+    settings.get_profile("gate"),
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+    max_examples=400,
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the examples, and refuse a name that nothing answers to before anything runs."""
+    """Choose the examples."""
     if not config.getoption("--hypothesis-profile", None):
         settings.load_profile("gate")
-    for name in config.getoption("--implementation") or ():
-        try:
-            registry.check(name)
-        except ValueError as error:
-            raise pytest.UsageError(str(error)) from None
 
 
 def _names(config: pytest.Config) -> list[str]:

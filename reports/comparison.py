@@ -79,9 +79,9 @@ def _change(one: Change) -> tuple[str, ...]:
 
 
 def _moved(one: Drift) -> tuple[str, ...]:
-    far = "" if one.ulps is None else f"{one.ulps:,.0f}" if math.isfinite(one.ulps) else "NaN"
+    far = "" if one.ulps is None else f"{one.ulps:,.1f}" if math.isfinite(one.ulps) else "inf"
     return (one.implementation, one.precision, one.equation, one.activation, f"{one.rows - one.equal:,}",
-            f"{one.rows:,}", far, f"{one.radii:.2g}")  # fmt: skip
+            f"{one.rows:,}", far, f"{one.radii:.2g}", one.case, one.array)  # fmt: skip
 
 
 def _tables(comparison: Comparison) -> Iterator[tuple[str, Sequence[str], list[tuple[str, ...]]]]:
@@ -90,7 +90,11 @@ def _tables(comparison: Comparison) -> Iterator[tuple[str, Sequence[str], list[t
     if changes:
         yield "Verdicts that changed, worse first", _CHANGES, changes
     if moved:
-        yield "What moved inside its bounds, farthest first", _DRIFT, moved
+        yield (
+            "What moved inside its bounds, farthest first (ulps: of the array's largest number; radii: of its enclosure)",
+            _DRIFT,
+            moved,
+        )
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -99,7 +103,11 @@ def show(comparison: Comparison, console: Console) -> None:
     for line in notes(comparison):
         console.print(f"[dim]{escape(line)}[/]", highlight=False, soft_wrap=True)
     for title, columns, rows in _tables(comparison):
-        table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(
+            title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        )
+        for column in columns:
+            table.add_column(column, no_wrap=True, overflow="ellipsis")
         for row in rows[:MOST_SHOWN]:
             table.add_row(*map(escape, row))
         console.print(table)
