@@ -27,8 +27,10 @@ _DRIFT = (
     "activation",
     "moved",
     "of",
-    "units in the last place",
+    "ulps",
     "radii",
+    "case",
+    "array",
 )
 
 
@@ -58,7 +60,9 @@ def notes(comparison: Comparison) -> Iterator[str]:
     for number, run in ((comparison.only_old, comparison.old), (comparison.only_new, comparison.new)):
         if number:
             yield f"{number:,} rows are in {run} only, and were not compared"
-    if not comparison.answers:
+    if comparison.answers:
+        yield "ulps: units in the last place of an array's largest number; radii: of its enclosure, 1 is the edge"
+    else:
         yield "how many units in the last place is not known: make both runs with `verify --answers`"
 
 
@@ -90,11 +94,7 @@ def _tables(comparison: Comparison) -> Iterator[tuple[str, Sequence[str], list[t
     if changes:
         yield "Verdicts that changed, worse first", _CHANGES, changes
     if moved:
-        yield (
-            "What moved inside its bounds, farthest first (ulps: of the array's largest number; radii: of its enclosure)",
-            _DRIFT,
-            moved,
-        )
+        yield "What moved inside its bounds, farthest first", _DRIFT, moved
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -107,7 +107,7 @@ def show(comparison: Comparison, console: Console) -> None:
             title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
         )
         for column in columns:
-            table.add_column(column, no_wrap=True, overflow="ellipsis")
+            table.add_column(column, overflow="fold")
         for row in rows[:MOST_SHOWN]:
             table.add_row(*map(escape, row))
         console.print(table)
