@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from ..reference.network import Architecture, Array, Case, Gradients, Layer
 from .implementation import UnsupportedError, affordable
-from .registry import FORWARD
+from .registry import in_forward_mode
 
 Tensor = Any
 Tensors = Sequence[Tensor]
@@ -212,8 +212,14 @@ class Jax:
     version = str(jax.__version__)
     language = "Python"
 
-    def __init__(self, name: str, differentiate: Callable[[Architecture], Answer]) -> None:
+    def __init__(
+        self, name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu"
+    ) -> None:
         self.name = name
+        try:
+            self._device, self._missing = jax.devices(device)[0], ""
+        except RuntimeError as error:
+            self._missing = f"JAX cannot use the platform {device!r} here: {str(error).splitlines()[0]}"
         self._differentiate = differentiate
         self._answers: dict[tuple[Architecture, str], Answer] = {}
 
@@ -228,7 +234,13 @@ class Jax:
 
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
-        if self.name in FORWARD:
+        if self._missing:
+            raise UnsupportedError(self._missing)
+        with jax.default_device(self._device):
+            return self._gradients(case)
+
+    def _gradients(self, case: Case) -> Gradients:
+        if in_forward_mode(self.name):
             affordable(case)
         shifts = [np.zeros((case.batch, layer.width), case.dtype) for layer in case.architecture.layers]
         answer = self._answer(case.architecture, case.precision)
@@ -245,11 +257,13 @@ class Jax:
 
 
 def load(mode: str) -> Jax:
-    """Start JAX in a mode."""
-    return with_float64(f"jax:{mode}", _DIFFERENTIATE[mode])
+    """Start JAX in a mode, on a platform where one is named after it, as in ``jit@gpu``."""
+    base, _, device = mode.partition("@")
+    return with_float64(f"jax:{mode}", _DIFFERENTIATE[base], device or "cpu")
 
 
-def with_float64(name: str, differentiate: Callable[[Architecture], Answer]) -> Jax:
-    """Start JAX with float64 allowed."""
+def with_float64(name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu") -> Jax:
+    """Start JAX with float64 allowed, and products in their own precision on devices that would rather have less."""
     jax.config.update("jax_enable_x64", True)
-    return Jax(name, differentiate)
+    jax.config.update("jax_default_matmul_precision", "highest")
+    return Jax(name, differentiate, device)

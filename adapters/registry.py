@@ -2,6 +2,7 @@
 
     reference              gradparity's own equations
     torch:eager            a framework and one of its modes, from MODES below
+    torch:eager@cuda       the same on a device, as the framework calls it
     package.module:object  any importable callable that takes a Case and returns Gradients
     exec:COMMAND           any program that reads case documents and writes answers; run, never loaded
 
@@ -30,7 +31,7 @@ from .implementation import Implementation
 #: importing a framework.
 MODES: dict[str, tuple[str, ...]] = {
     "reference": ("",),
-    "torch": ("eager", "compile", "func", "forward", "checkpoint"),
+    "torch": ("eager", "compile", "func", "forward", "checkpoint", "strided"),
     "tensorflow": ("eager", "function", "xla", "forward"),
     "jax": ("jit", "eager", "forward", "vmap", "checkpoint"),
     "keras": ("tensorflow", "torch", "jax"),
@@ -46,6 +47,9 @@ MODES: dict[str, tuple[str, ...]] = {
 
 #: The module to look for where the adapter's own name is only a folder that distributions share.
 HOMES = {"mlx": "mlx.core"}
+
+#: Who can be told a device.
+ON_DEVICES = ("torch", "tensorflow", "jax")
 
 #: What is judged when nobody is named.
 DEFAULTS = ("torch:eager", "tensorflow:eager", "tensorflow:function", "jax:jit")
@@ -72,6 +76,16 @@ FORWARD = ("torch:forward", "tensorflow:forward", "jax:forward")
 UNLINKED = (*FORWARD, "jax:vmap")
 
 EXEC = "exec:"
+
+
+def linked(name: str) -> bool:
+    """Whether an implementation computes its arrays from one another."""
+    return name.partition("@")[0] not in UNLINKED
+
+
+def in_forward_mode(name: str) -> bool:
+    """Whether an implementation differentiates forward, by one component at a time."""
+    return name.partition("@")[0] in FORWARD
 
 
 class UnknownImplementationError(ValueError):
@@ -123,7 +137,12 @@ def check(name: str) -> None:
                 f"{name!r} cannot be run: no command is called {program!r}; give its path, or mend the PATH"
             )
     elif _adapter(name) in MODES:
-        if name not in names():
+        mode, at, device = name.partition("@")
+        if at and not (_adapter(name) in ON_DEVICES and device.replace(":", "").isalnum()):
+            raise UnknownImplementationError(
+                f"{name!r} names no device; say one of {', '.join(ON_DEVICES)} and a device, as in torch:eager@cuda"
+            )
+        if mode not in names():
             modes = " or ".join(known for known in names() if _adapter(known) == _adapter(name))
             raise UnknownImplementationError(f"{name!r} is not an implementation; say {modes}")
         missing = _missing(name)
@@ -184,7 +203,7 @@ def _hint(name: str, otherwise: str) -> str:
 
 
 def _missing(name: str) -> str | None:
-    adapter, _, mode = name.partition(":")
+    adapter, _, mode = name.partition("@")[0].partition(":")
     if adapter == "reference":
         return None
     # A mode that is called like a framework runs on it.

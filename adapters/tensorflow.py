@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from ..reference.network import Architecture, Array, Case, Gradients
 from .implementation import UnsupportedError, affordable
-from .registry import FORWARD
+from .registry import in_forward_mode
 
 Tensor = Any
 Tensors = Sequence[Tensor]
@@ -199,8 +199,11 @@ class TensorFlow:
     version = str(tf.__version__)
     language = "Python"
 
-    def __init__(self, name: str, differentiate: Callable[[Architecture], Answer]) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu"
+    ) -> None:
+        self.name, self._device = name, device.upper()
+        self._missing = not tf.config.list_logical_devices(self._device.partition(":")[0])
 
         # Cases of one architecture come together; older traces are let go, as there may be thousands.
         @lru_cache(maxsize=4)
@@ -211,7 +214,13 @@ class TensorFlow:
 
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
-        if self.name in FORWARD:
+        if self._missing:
+            raise UnsupportedError(f"TensorFlow sees no device {self._device!r} here")
+        with tf.device(self._device):
+            return self._gradients(case)
+
+    def _gradients(self, case: Case) -> Gradients:
+        if in_forward_mode(self.name):
             affordable(case)
         x, y = tf.constant(case.x), tf.constant(case.y)
         weights = [tf.constant(W) for W in case.parameters.weights]
@@ -236,14 +245,19 @@ class TensorFlow:
 
 
 def load(mode: str) -> TensorFlow:
-    """Start TensorFlow in a mode."""
-    return on_one_thread(f"tensorflow:{mode}", _DIFFERENTIATE[mode])
+    """Start TensorFlow in a mode, on a device where one is named after it, as in ``eager@gpu``."""
+    base, _, device = mode.partition("@")
+    return on_one_thread(f"tensorflow:{mode}", _DIFFERENTIATE[base], device or "cpu")
 
 
-def on_one_thread(name: str, differentiate: Callable[[Architecture], Answer]) -> TensorFlow:
+def on_one_thread(
+    name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu"
+) -> TensorFlow:
     """Start TensorFlow on one thread: workers run side by side, a core each."""
     # It warns of a loop that traces many functions, which is what we do.
     tf.get_logger().setLevel("ERROR")
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    return TensorFlow(name, differentiate)
+    # A product in float32 is judged as one in float32, on devices that have less as well.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    return TensorFlow(name, differentiate, device)

@@ -19,7 +19,7 @@ from torch.utils import checkpoint
 
 from ..reference.network import DTYPES, Architecture, Array, Case, Gradients, Layer
 from .implementation import UnsupportedError, affordable
-from .registry import FORWARD
+from .registry import in_forward_mode
 
 #: σ by name: which function is judged, and that function of z (m, n_l), and of alpha where there is one.
 ACTIVATIONS: dict[str, tuple[str, Callable[..., Tensor]]] = {
@@ -213,8 +213,24 @@ _DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
     "func": lambda architecture: _func(partial(network, architecture)),
     "forward": lambda architecture: _forward(partial(network, architecture)),
     "checkpoint": lambda architecture: reverse(partial(network, architecture, step=_checkpoint)),
+    "strided": lambda architecture: reverse(partial(network, architecture)),
 }
 MODES = tuple(_DIFFERENTIATE)
+
+
+def _strided(array: Tensor) -> Tensor:
+    """Give the tensor as a view of another, as users do who transpose and slice; between its numbers lies NaN.
+
+    Two dimensions become every other column of a transposed one, one becomes every third of a longer one.
+    """
+    if array.ndim == 2:
+        wide = array.new_full((2 * array.shape[1], array.shape[0]), math.nan)
+        wide[::2] = array.T
+        return wide.T[:, ::2]
+    long = array.new_full((3 * array.shape[0],), math.nan)
+    long[1::3] = array
+    return long[1::3]
+
 
 #: NumPy's bfloat16 is an extension that PyTorch does not know, and the other way round: its bits pass as integers.
 _BITS = np.dtype(np.int16), torch.int16
@@ -227,7 +243,7 @@ def _tensor(array: Array) -> Tensor:
 
 
 def _array(tensor: Tensor) -> Array:
-    detached = tensor.detach()
+    detached = tensor.detach().cpu().contiguous()
     if tensor.dtype == torch.bfloat16:
         bits: Array = detached.view(_BITS[1]).numpy()
         return bits.view(DTYPES["bfloat16"])
@@ -254,8 +270,11 @@ class Torch:
     version = str(torch.__version__)
     language = "Python"
 
-    def __init__(self, name: str, differentiate: Callable[[Architecture], Answer]) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu"
+    ) -> None:
+        self.name, self._device, self._missing = name, device, _missing(device)
+        self._laid_out = _strided if name.partition("@")[0] == "torch:strided" else lambda tensor: tensor
 
         # Cases of one architecture come together.
         @lru_cache(maxsize=1)
@@ -266,11 +285,13 @@ class Torch:
 
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
-        if self.name in FORWARD:
+        if in_forward_mode(self.name):
             affordable(case)
-        x, y = _tensor(case.x), _targets(case)
-        weights = [_tensor(W) for W in case.parameters.weights]
-        biases = [_tensor(b) for b in case.parameters.biases]
+        if self._missing:
+            raise UnsupportedError(self._missing)
+        x, y = self._given(_tensor(case.x)), self._given(_targets(case))
+        weights = [self._given(_tensor(W)) for W in case.parameters.weights]
+        biases = [self._given(_tensor(b)) for b in case.parameters.biases]
         shifts = [x.new_zeros(case.batch, layer.width) for layer in case.architecture.layers]
         answer = self._answer(case.architecture, case.precision, case.batch)
         try:
@@ -279,17 +300,35 @@ class Torch:
             raise UnsupportedError(f"PyTorch declines: {error}") from None
         return Gradients(_arrays(dW), _arrays(db), _array(cost), *map(_arrays, (delta, z, a)))
 
+    def _given(self, tensor: Tensor) -> Tensor:
+        placed = tensor.to(self._device)
+        return self._laid_out(placed) if placed.is_floating_point() else placed
+
     def functions(self) -> Mapping[str, str]:
         """Say which of PyTorch's functions is judged."""
         return {name: label for name, (label, _) in (ACTIVATIONS | COSTS).items()}
 
 
 def load(mode: str) -> Torch:
-    """Start PyTorch in a mode."""
-    return on_one_thread(f"torch:{mode}", _DIFFERENTIATE[mode])
+    """Start PyTorch in a mode, on a device where one is named after it, as in ``eager@cuda``."""
+    base, _, device = mode.partition("@")
+    return on_one_thread(f"torch:{mode}", _DIFFERENTIATE[base], device or "cpu")
 
 
-def on_one_thread(name: str, differentiate: Callable[[Architecture], Answer]) -> Torch:
+def on_one_thread(name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu") -> Torch:
     """Start PyTorch on one thread: workers run side by side, a core each."""
     torch.set_num_threads(1)
-    return Torch(name, differentiate)
+    # A product in float32 is judged as one in float32: no TF32, and no sums in less than float32 for low precision.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    return Torch(name, differentiate, device)
+
+
+def _missing(device: str) -> str:
+    """Say why a device cannot be used here; nothing where it can."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        return f"PyTorch cannot use the device {device!r} here: {str(error).splitlines()[0]}"
+    return ""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
 from ..adapters.implementation import MOST_COLUMNS, columns
-from ..adapters.registry import UNLINKED
+from ..adapters.registry import linked
 from ..property_tests.lattices import lattice_structure_at
 from ..property_tests.strategies import structure_at
 from ..reference.enclosure import Interval, enclose
@@ -225,7 +225,7 @@ def _rows(
         nothing = [EquationVerdict(equation, 0, "", verdict, 0.0, 0.0, 0, 0, False) for equation in EQUATIONS]
         return [row(one, message=answer.message) for one in nothing], []
 
-    judged = judge_answer(case, answer.gradients, enclosure, certifier, linked=name not in UNLINKED)
+    judged = judge_answer(case, answer.gradients, enclosure, certifier, linked=linked(name))
     divergences = [Divergence(case, name, blamed) for blamed in judged.blamed]
     arrays = answer.gradients.tensors()
     rows = [row(one, arrays[one.name], judged.doubts.get(one.name, "")) for one in judged.verdicts]

@@ -17,7 +17,7 @@ from itertools import groupby
 
 import numpy as np
 
-from ..adapters.registry import UNLINKED
+from ..adapters.registry import linked
 from ..reference.activations import Elementwise, activation
 from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
@@ -144,9 +144,7 @@ def asking(worker: Worker) -> Ask:
         answer = worker.submit(case).result().gradients
         if answer is None:
             return None
-        judged = judge_answer(
-            case, answer, enclose(case), Certifier(case), linked=worker.name not in UNLINKED
-        )
+        judged = judge_answer(case, answer, enclose(case), Certifier(case), linked=linked(worker.name))
         return answer, judged.blamed
 
     return ask

@@ -112,7 +112,7 @@ def _pinned(one: Interval, points: Lattice) -> Interval:
 
 def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
     """Carry root-sum-squares back through the layers with every σ′ replaced by 1."""
-    m = case.batch if case.architecture.reduction == "mean" else 1
+    m = max(case.batch, 1) if case.architecture.reduction == "mean" else 1
     z, a, delta = (
         [np.abs(ball.mid).astype(np.float64) for ball in family or ()]
         for family in (answer.z, answer.a, answer.delta)
@@ -191,6 +191,8 @@ def _undivided(case: Case, name: str, one: Interval) -> Interval:
     """Allow the mean's division to come last: nothing is known of what is m times as large and overflows before it."""
     m = case.batch if case.architecture.reduction == "mean" else 1
     largest = model(case.precision).largest
+    if m == 0 and name[0] not in "za":  # the mean of nothing
+        return replace(one, rad=np.full(one.rad.shape, np.inf))
     if m == 1 or name[0] in "za" or _largest(one.mid) <= largest / (2 * m):
         return one
     return replace(one, rad=np.where(np.abs(one.mid) + one.rad <= largest / m, one.rad, np.inf))

@@ -73,7 +73,8 @@ class TestCheck:
             (
                 "torch:compiled",
                 "'torch:compiled' is not an implementation; "
-                "say torch:eager or torch:compile or torch:func or torch:forward or torch:checkpoint",
+                "say torch:eager or torch:compile or torch:func or torch:forward or torch:checkpoint or "
+                "torch:strided",
             ),
             (
                 "tensorflow",
@@ -94,6 +95,16 @@ class TestCheck:
                 "say one that `gradparity implementations` lists, module:object or exec:COMMAND",
             ),
             ("no_such:thing", f"no module is called 'no_such'; {ELSEWHERE}"),
+            (
+                "torch:eager@",
+                "'torch:eager@' names no device; say one of torch, tensorflow, jax and a device, as in "
+                "torch:eager@cuda",
+            ),
+            (
+                "mygrad:tape@cuda",
+                "'mygrad:tape@cuda' names no device; say one of torch, tensorflow, jax and a device, as in "
+                "torch:eager@cuda",
+            ),
             (
                 "json.nowhere:f",
                 f"no module is called 'json.nowhere'; {ELSEWHERE}",

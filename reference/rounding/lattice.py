@@ -252,7 +252,7 @@ def lattice(case: Case) -> dict[str, Lattice]:
     """
     network, m = case.architecture, case.batch if case.architecture.reduction == "mean" else 1
     outputs = network.widths[-1]
-    grid = Grid.of(case.dtype, m, outputs)
+    grid = Grid.of(case.dtype, max(m, 1), outputs)
     given = partial(Lattice.exact, grid)
     W, b = (tuple(map(given, family)) for family in (case.parameters.weights[:1], case.parameters.biases[:1]))
     if not (given(case.x[:1]) @ W[0].T + b[0]).certain.any():
