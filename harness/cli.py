@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -296,6 +297,40 @@ def vectors(folder: Path) -> None:
     except VectorsError as error:
         raise _Refusal(str(error)) from None
     click.echo(f"{len(index['vectors'])} vectors in {folder}, in the order of {folder / 'index.json'}")
+
+
+_rendered = partial(click.option, type=click.Path(path_type=Path), metavar="FILE")
+
+
+@gradparity.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@_rendered("--html", help="The report that `verify` writes.")
+@_rendered("--markdown", help="For the summary of a job; less than 1 MiB.")
+@_rendered("--junit", help="JUnit XML, which CI servers read.")
+@_rendered("--json", help="run.json with its answer, and without infinities.")
+@_rendered("--badge", help="For an endpoint badge of shields.io.")
+@click.option("--annotations", is_flag=True, help="Print an error of a GitHub workflow for each bad check.")
+def report(run: Path, annotations: bool, **files: Path | None) -> None:
+    """Render a finished run again. With no option, RUN/report.html is written.
+
+    FILE may be - for standard output, of one report.
+
+    Exit status: 0 rendered, whatever the run found; 2 RUN is no finished run, or a FILE cannot be written, and then
+    none was.
+    """
+    from .report import STDOUT
+    from .report import report as render
+    from .shards import RunFolderError
+
+    wanted = {name: file for name, file in files.items() if file is not None}
+    if annotations:
+        wanted["annotations"] = STDOUT
+    if len(set(wanted.values())) < len(wanted):
+        raise _Refusal("each report needs a file of its own, and only one can go to standard output")
+    try:
+        render(run, wanted or {"html": run / "report.html"})
+    except RunFolderError as error:
+        raise _Refusal(str(error)) from None
 
 
 def main() -> None:
