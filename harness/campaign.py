@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import count, islice
 
 from ..adapters.implementation import MOST_COLUMNS, columns
@@ -30,6 +31,10 @@ from .workers import Answer, Worker
 #: fall behind for a while without stopping the others; bounded, so that memory is.
 IN_FLIGHT = 48
 
+
+#: How many cases an architecture is asked in, and how many architectures are a shard: what is lost at most where a
+#: process dies, and what has to be finished before anything of it is on disk.
+CASES_A_STRUCTURE, STRUCTURES_A_SHARD = 8, 8
 
 #: Every so many structures one whose cases are computed without rounding. Odd, so that all precisions get some.
 LATTICE_EVERY = 9
@@ -58,6 +63,11 @@ class Settings:
     expect: str = str(SHIPPED)
     #: Whether the run keeps every answer, so that two runs can be compared number by number.
     answers: bool = False
+
+    @property
+    def shards(self) -> range:
+        """Number the shards of the campaign."""
+        return range(-(-self.cases // (CASES_A_STRUCTURE * STRUCTURES_A_SHARD)))
 
     def only(self, names: tuple[str, ...]) -> Settings:
         """Restrict what is drawn to these activations and these costs; naming none of a kind leaves them all."""
@@ -125,41 +135,53 @@ class Clock:
     judging: float = 0.0
     _since: float = field(default_factory=time.perf_counter)
 
+    def spent(self) -> tuple[float, float, float]:
+        """Give where the time went since this was last asked."""
+        seconds = self.drawing, self.enclosures, self.judging
+        self.drawing = self.enclosures = self.judging = 0.0
+        return seconds
+
     def lap(self) -> float:
         """Give the seconds since the last lap."""
         before, self._since = self._since, time.perf_counter()
         return self._since - before
 
 
-def draw_cases(settings: Settings) -> Iterator[Case]:
-    """Draw the campaign's cases, those of one architecture together, so that it is compiled once.
+def draw_cases(settings: Settings, shard: int | None = None) -> Iterator[Case]:
+    """Draw the campaign's cases, or a shard's; those of one architecture together, so that it is compiled once.
 
     The precisions take turns: a compiler's time is better spent on another architecture than on the same one
     in another precision.
     """
+    first = 0 if shard is None else shard * STRUCTURES_A_SHARD
+    last = None if shard is None else first + STRUCTURES_A_SHARD
 
     def drawn() -> Iterator[Case]:
-        for index in count():
+        for index in count(first) if last is None else range(first, last):
             precision = settings.precisions[index % len(settings.precisions)]
             place = (settings.seed, index, settings.activations, settings.costs)
             exact = lattice_structure_at(*place) if index % LATTICE_EVERY == LATTICE_EVERY - 1 else None
-            yield from (exact or structure_at(*place)).cases(precision)
+            cases = list((exact or structure_at(*place)).cases(precision))
+            assert (
+                len(cases) == CASES_A_STRUCTURE
+            )  # or shards would not be the same for every number of cases
+            yield from cases
 
-    return islice(drawn(), settings.cases)
+    return islice(drawn(), settings.cases - first * CASES_A_STRUCTURE)
 
 
-class Pool:
-    """The first small architectures of a campaign, as many of each precision as there is room for."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._members: dict[str, set[Architecture]] = {}
-
-    def __contains__(self, case: Case) -> bool:
-        members = self._members.setdefault(case.precision, set())
-        if len(members) < self._size and columns(case) <= MOST_COLUMNS:
-            members.add(case.architecture)
-        return case.architecture in members
+@lru_cache(maxsize=1)
+def pool(settings: Settings) -> frozenset[tuple[Architecture, str]]:
+    """Give the first small architectures of a campaign with their precisions, as many of each as there is room for."""
+    found: dict[str, dict[Architecture, None]] = {precision: {} for precision in settings.precisions}
+    if settings.expensive:
+        for case in draw_cases(settings):
+            members = found[case.precision]
+            if len(members) < settings.pool and columns(case) <= MOST_COLUMNS:
+                members[case.architecture] = None
+            if all(len(members) == settings.pool for members in found.values()):
+                break
+    return frozenset((network, precision) for precision, members in found.items() for network in members)
 
 
 def campaign(
@@ -167,21 +189,24 @@ def campaign(
     clock: Clock,
     cases: Iterator[Case] | None = None,
     announce: Callable[[Case], None] = lambda _: None,
+    workers: Sequence[Worker] | None = None,
 ) -> Iterator[Judged]:
     """Run a campaign; gives one Judged for each case and implementation that is asked, cases in order.
 
-    ``announce`` is called with each case as it is begun. Leaving the iterator early leaves no process behind.
+    ``announce`` is called with each case as it is begun. Without ``workers`` it starts its own, and leaving the
+    iterator early leaves no process behind.
     """
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations]
+        asked = workers or [
+            stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations
+        ]
         waiting: deque[tuple[Case, dict[str, Interval], dict[str, Future[Answer]]]] = deque()
-        pool = Pool(settings.pool)
         clock.lap()
         for case in draw_cases(settings) if cases is None else cases:
             clock.drawing += clock.lap()
             announce(case)
-            left_out = () if case in pool else settings.expensive
-            answers = {worker.name: worker.submit(case) for worker in workers if worker.name not in left_out}
+            left_out = () if (case.architecture, case.precision) in pool(settings) else settings.expensive
+            answers = {worker.name: worker.submit(case) for worker in asked if worker.name not in left_out}
             waiting.append((case, enclose(case), answers))
             clock.enclosures += clock.lap()
             while waiting and (

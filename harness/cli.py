@@ -10,8 +10,12 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from .campaign import Settings
 
 PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 
@@ -135,6 +139,17 @@ def gradparity() -> None:
     type=click.Choice(["all"]),
     help="Judge every installed mode of torch, tensorflow, jax and keras, the slow ones on fewer cases.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that judge side by side.",
+)
+@click.option("--scheduler", default="", help="The address of a Dask scheduler, whose workers are to judge.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in --out, with the settings that it was begun with."
+)
 def verify(
     implementation: tuple[str, ...],
     cases: int,
@@ -147,6 +162,9 @@ def verify(
     answers: bool,
     timeout: float,
     modes: str | None,
+    jobs: int,
+    scheduler: str,
+    resume: bool,
 ) -> None:
     """Judge implementations, and write a run and its report.
 
@@ -159,31 +177,58 @@ def verify(
     """
     from ..adapters import registry
     from .campaign import Settings
+    from .cluster import ClusterError
     from .expectations import SHIPPED, ExpectationsError
     from .shards import RunFolderError
     from .verify import verify as run
 
     if implementation and modes:
         raise _Refusal("--modes all says whom to judge; leave it out, or name nobody")
-    implementation = _chosen(implementation, registry.every_mode() if modes else registry.DEFAULTS)
-    # Who names a mode gets all of it.
-    expensive = tuple(name for name in implementation if modes and name in registry.EXPENSIVE)
     if write_expectations and write_expectations.exists():
         raise _Refusal(f"{write_expectations} is there already; name another file with --write-expectations")
-    settings = Settings(
-        implementation,
-        cases,
-        seed,
-        precision,
-        timeout,
-        expensive=expensive,
-        expect=str(expect or SHIPPED),
-        answers=answers,
-    ).only(only)
     try:
-        sys.exit(run(settings, out, shlex.join(["gradparity", *sys.argv[1:]]), write_expectations))
-    except (ExpectationsError, RunFolderError) as error:
+        if resume:
+            settings = _begun(out)
+        else:
+            implementation = _chosen(implementation, registry.every_mode() if modes else registry.DEFAULTS)
+            # Who names a mode gets all of it.
+            expensive = tuple(name for name in implementation if modes and name in registry.EXPENSIVE)
+            settings = Settings(
+                implementation,
+                cases,
+                seed,
+                precision,
+                timeout,
+                expensive=expensive,
+                expect=str((expect or SHIPPED).resolve()),
+                answers=answers,
+            ).only(only)
+        command = shlex.join(["gradparity", *sys.argv[1:]])
+        sys.exit(run(settings, out, command, write_expectations, jobs, scheduler, resume))
+    except (ClusterError, ExpectationsError, RunFolderError) as error:
         raise _Refusal(str(error)) from None
+
+
+#: What `verify --resume` may be told beside the folder; all the rest is the run's own.
+_ANEW = ("out", "resume", "jobs", "scheduler", "write_expectations")
+
+
+def _begun(out: Path | None) -> Settings:
+    """Give the settings of the run that is to be gone on with."""
+    from click.core import ParameterSource
+
+    from .run import settings_of
+
+    context = click.get_current_context()
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in _ANEW and source is not ParameterSource.DEFAULT:
+            raise _Refusal(
+                f"--resume goes on with the run's own settings; leave out {name.replace('_', '-')!r}"
+            )
+    if out is None:
+        raise _Refusal("--resume needs the folder of the run to go on with: name it with --out")
+    return settings_of(out)
 
 
 @gradparity.command()

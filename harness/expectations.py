@@ -17,6 +17,7 @@ not on its own cases.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import math
 import re
 from pathlib import Path
@@ -113,6 +114,8 @@ class Expectations:
         except OSError as error:
             raise ExpectationsError(f"{path} cannot be read: {error.strerror}") from None
         self.entries = _entries(path, text)
+        #: Of the file: the same text expects the same.
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
         # All at once: a run of hours must not end with a document that cannot be read.
         self._cases = {name: self._case(name) for one in self.entries for name in one.cases}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..reference.network import Case
 from .campaign import Divergence
@@ -74,11 +74,16 @@ class Finding:
 
 
 class Collector:
-    """Collects divergences in bounded memory and gives the findings in the end, all of one expectation or of none."""
+    """Collects divergences in bounded memory and gives the findings in the end, all of one expectation or of none.
 
-    def __init__(self, expectation: Expectation | None = None) -> None:
+    ``groups`` is where they are collected.
+    """
+
+    def __init__(
+        self, groups: dict[Key, Group] | None = None, expectation: Expectation | None = None
+    ) -> None:
+        self._groups = {} if groups is None else groups
         self._expectation = expectation
-        self._groups: dict[Key, Group] = {}
 
     def add(self, divergence: Divergence) -> None:
         """Take in one divergence."""
@@ -92,6 +97,10 @@ class Collector:
         group = Group(
             divergence, 1, blamed.margin, math.inf if z is None else z, -math.inf if z is None else z
         )
+        self.add_group(key, group)
+
+    def add_group(self, key: Key, group: Group) -> None:
+        """Take in divergences with the same cause."""
         if key in self._groups:
             self._groups[key].add(group)
         else:
@@ -106,7 +115,7 @@ class Collector:
             if key in merged:
                 merged[key].add(group)
             else:
-                merged[key] = group
+                merged[key] = replace(group)  # not to change what is collected
         found = [
             Finding(name, precision, equation, function, activation, cost, _where(group), group.cases,
                     group.largest_margin, group.smallest, self._expectation)

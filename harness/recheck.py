@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from .campaign import Settings
 from .expectations import Expectation, Expectations
 from .shrink import asking
+from .tally import Tally
 from .workers import Worker
 
-#: Whose, which entry, and in which precision.
-Key = tuple[str, Expectation, str]
+#: Whose, which entry by its place in the file, and in which precision.
+Key = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
@@ -31,33 +31,42 @@ class Standing:
     why: str
 
 
-def standings(
-    expectations: Expectations, settings: Settings, versions: Mapping[str, str], shown: Counter[Key]
-) -> Iterator[Standing]:
-    """Say of every entry that is about somebody who was judged whether it still holds, one process each.
-
-    ``versions`` are those that the implementations gave; ``shown`` counts the run's cases by entry.
-    """
+def standings(expectations: Expectations, settings: Settings, tally: Tally) -> Iterator[Standing]:
+    """Say of every entry that is about somebody who was judged whether it still holds, one process each."""
     for name in settings.implementations:
         with Worker(name, settings.timeout) as worker:
-            yield from recheck(expectations, settings, worker, versions.get(name, ""), shown)
+            yield from recheck(expectations, settings, worker, tally.version(name), tally.counted.shown)
 
 
 def recheck(
-    expectations: Expectations, settings: Settings, worker: Worker, version: str, shown: Counter[Key]
+    expectations: Expectations,
+    settings: Settings,
+    worker: Worker,
+    version: str,
+    shown: Mapping[Key, int],
 ) -> Iterator[Standing]:
-    """Say of every entry that is about one implementation whether it still holds."""
+    """Say of every entry that is about one implementation whether it still holds.
+
+    ``shown`` says in how many of the run's cases each showed.
+    """
     drawn = {*settings.activations, *settings.costs}
-    for one in expectations.entries:
+    for place, one in enumerate(expectations.entries):
         if one.is_about(worker.name, version):
             for precision in one.precision:
                 if precision in settings.precisions:
-                    key = (worker.name, one, precision)
-                    yield _standing(expectations, worker, key, shown[key], drawn)
+                    cases = shown.get((worker.name, place, precision), 0)
+                    yield _standing(expectations, worker, one, precision, cases, drawn)
 
 
-def _standing(expectations: Expectations, worker: Worker, key: Key, cases: int, drawn: Set[str]) -> Standing:
-    name, one, precision = key
+def _standing(
+    expectations: Expectations,
+    worker: Worker,
+    one: Expectation,
+    precision: str,
+    cases: int,
+    drawn: Set[str],
+) -> Standing:
+    name = worker.name
     if cases:
         return Standing(name, one, precision, cases, True, f"shown by {cases} of the run's cases")
     if one.function and one.function not in drawn:

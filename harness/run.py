@@ -10,183 +10,104 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 
 from ..adapters.document import write_case
-from ..reference.network import Array, Case
 from ..reference.rounding.model import K
-from .campaign import Clock, Judged, Row, Settings
+from .campaign import Settings
 from .environment import environment
-from .expectations import Expectation, Expectations
-from .findings import Collector, Finding
-from .recheck import Key, Standing
-from .shards import RunFolderError, Shards, replace_file
-from .verdict import EQUATIONS, Broken, Verdict
+from .expectations import Expectations
+from .findings import Finding
+from .recheck import Standing
+from .shards import RunFolderError, finished_shards, read_tally, replace_file
+from .tally import Margins, Tally
+from .verdict import EQUATIONS, Verdict
 
 #: The version of what a run folder holds.
 FORMAT = 2
 
-#: Rows in memory before they become a shard; about 2 MiB on disk.
-ROWS_A_SHARD = 100_000
-
-#: Numbers of kept answers in memory before they become a shard; 32 MiB.
-NUMBERS_A_SHARD = 2**22
+#: What is counted of the cases that were drawn.
+_DRAWN = ("regime", "cost", "activation", "depth")
 
 #: A run in which this share of an implementation's verdicts says nothing has judged too little to mean anything.
 MOST_INCONCLUSIVE = 0.5
 
 
-@dataclass
-class Margins:
-    """The worst margins of what agrees: away from kinks, where a margin of 1 may be a choice of side, and by links."""
-
-    smooth: float = 0.0
-    kinked: float = 0.0
-    link: float = 0.0
-
-
-@dataclass(frozen=True)
-class KeptArray:
-    """One array of an answer, its components in the order of C, as float64, which holds every precision."""
-
-    case: str
-    implementation: str
-    array: str
-    values: Array
-
-
 class Run:
-    """A run being written."""
+    """A run being written, or gone on with.
+
+    Raises RunFolderError where the folder holds something already, or cannot be written.
+    """
 
     def __init__(
-        self, folder: Path, settings: Settings, command: str, expectations: Expectations | None = None
+        self, folder: Path, settings: Settings, command: str, expectations: Expectations, resume: bool = False
     ) -> None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunFolderError(
-                f"{folder} is there already and is not empty; name another folder with --out"
-            )
-        self.folder, self.settings = folder, settings
+        self.folder, self.settings, self.expectations = folder, settings, expectations
         self._command = command
         self._began, self._clock_began = time.time(), time.perf_counter()
-        self._counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-        self._margins: dict[tuple[str, str, str], Margins] = defaultdict(Margins)
-        self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._authors: dict[str, Mapping[str, object]] = {name: {} for name in settings.implementations}
-        self._asked = Counter[str]()
-        self._messages: Counter[tuple[str, str, str]] = Counter()
-        self._drawn: dict[str, Counter[str]] = {
-            key: Counter() for key in ("regime", "cost", "activation", "depth")
-        }
-        self._seen: tuple[str, int] = ("", 0)
-        self._expectations = expectations
-        self._collectors: dict[Expectation | None, Collector] = {}
-        #: In how many cases each expectation showed.
-        self.shown: Counter[Key] = Counter()
-        try:
-            self._rows = Shards(folder / "verdicts", [field.name for field in fields(Row)], ROWS_A_SHARD)
-            self._answers = (
-                Shards(folder / "answers", [field.name for field in fields(KeptArray)], NUMBERS_A_SHARD)
-                if settings.answers
-                else None
+        if resume:
+            for left in folder.glob("*/*.part"):  # of what was being written when it ended
+                left.unlink(missing_ok=True)
+            return
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunFolderError(
+                f"{folder} is there already and is not empty; name another folder with --out, or go on with --resume"
             )
-            (folder / "findings").mkdir()
-            self._write({"complete": False, "seed": settings.seed, "settings": asdict(settings)})
+        try:
+            for name in ("verdicts", "findings", *(["answers"] if settings.answers else [])):
+                (folder / name).mkdir(parents=True)
         except OSError as error:
             raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from None
-
-    def add(self, judged: Judged) -> None:
-        """Take in one implementation's judged answer to one case."""
-        case, name = judged.case, judged.implementation
-        self._seconds[name] += judged.answer.seconds
-        self._asked[name] += 1
-        if judged.answer.implementation:
-            self._authors[name] = judged.answer.implementation
-        if self._seen[0] != case.id:
-            self._seen = (case.id, self._seen[1] + 1)
-            self._drawn["regime"][case.regime] += 1
-            self._drawn["cost"][case.architecture.cost.name] += 1
-            self._drawn["depth"][str(case.architecture.depth)] += 1
-            self._drawn["activation"].update({layer.activation for layer in case.architecture.layers})
-        expected = self._expected(judged)
-        for row in judged.rows:
-            key = (name, row.precision, row.equation)
-            self._counts[key][row.verdict] += 1
-            if expected and row.verdict == Verdict.DIVERGES:
-                row = replace(row, expected=True)
-                self._counts[key]["expected"] += 1
-            self._rows.add(row)
-            if row.verdict == Verdict.AGREES:
-                worst = self._margins[key]
-                if row.kinked:
-                    worst.kinked = max(worst.kinked, row.margin)
-                else:
-                    worst.smooth = max(worst.smooth, row.margin)
-                    worst.link = max(worst.link, row.link_margin)
-        for verdict, message in {
-            (row.verdict, row.message.partition("\n")[0]) for row in judged.rows if row.message
-        }:
-            self._messages[name, verdict, message] += 1
-        if self._answers and judged.answer.gradients:
-            for array, values in judged.answer.gradients.tensors().items():
-                kept = KeptArray(case.id, name, array, values.astype(np.float64).ravel())
-                self._answers.add(kept, kept.values.size)
-
-    def _expected(self, judged: Judged) -> bool:
-        """Collect an answer's divergences under what expects them, and say whether all of them were expected."""
-        found = list[Expectation | None]()
-        for one in judged.divergences:
-            expectation = self.covering(judged.implementation, judged.case, one.blamed)
-            self._collectors.setdefault(expectation, Collector(expectation)).add(one)
-            found.append(expectation)
-        for expectation in dict.fromkeys(found):
-            if expectation is not None:
-                self.shown[judged.implementation, expectation, judged.case.precision] += 1
-        return None not in found
-
-    def covering(self, name: str, case: Case, broken: Broken) -> Expectation | None:
-        """Give what expects something that broke; None where nobody does."""
-        if self._expectations is None:
-            return None
-        return self._expectations.covering(
-            name, self.versions[name], case.architecture, case.precision, broken
+        self._write(
+            {
+                "complete": False,
+                "format": FORMAT,
+                "seed": settings.seed,
+                "settings": asdict(settings),
+                "expectations_digest": expectations.digest,
+            }
         )
 
     @property
-    def versions(self) -> dict[str, str]:
-        """Give the version that each implementation says it has."""
-        return {name: str(author.get("version", "unknown")) for name, author in self._authors.items()}
+    def pending(self) -> list[int]:
+        """Number the shards that are not finished."""
+        return sorted(set(self.settings.shards) - set(finished_shards(self.folder)))
 
-    def findings(self) -> list[Finding]:
-        """Give the findings so far, one a cause, those of an implementation together."""
-        found = [one for collector in self._collectors.values() for one in collector.findings()]
-        return sorted(found, key=lambda one: (one.implementation, one.precision, -one.cases))
+    def tally(self) -> Tally:
+        """Put together what the finished shards come to, in their order."""
+        total = Tally()
+        for number in finished_shards(self.folder):
+            total.merge(read_tally(self.folder, number))
+        return total
 
     def close(
-        self, clock: Clock, findings: Sequence[Finding], standings: Sequence[Standing] = ()
+        self,
+        tally: Tally,
+        findings: Sequence[Finding],
+        standings: Sequence[Standing] = (),
+        lost: Mapping[int, str] = {},
     ) -> dict[str, Any]:
-        """Write what is left, the findings, the unexpected first, and the closing mark; gives run.json's content."""
-        for shards in filter(None, (self._rows, self._answers)):
-            shards.flush()
-        content = self._content(clock, findings, standings)
+        """Write the findings, the unexpected first, and the closing mark; gives run.json's content.
+
+        ``lost`` says of shards that could not be judged why.
+        """
+        content = self._content(tally, findings, standings, lost)
         self._write(content)
         return content
 
-    def counts(self) -> Counter[str]:
-        """Count the verdicts so far."""
-        total: Counter[str] = Counter()
-        for counted in self._counts.values():
-            total += counted
-        return total
-
     def _content(
-        self, clock: Clock, findings: Sequence[Finding], standings: Sequence[Standing]
+        self,
+        tally: Tally,
+        findings: Sequence[Finding],
+        standings: Sequence[Standing],
+        lost: Mapping[int, str],
     ) -> dict[str, Any]:
         seconds = time.perf_counter() - self._clock_began
         counts: dict[str, dict[str, dict[str, int]]] = {
@@ -194,17 +115,17 @@ class Run:
             for name in self.settings.implementations
         }
         matrix = []
-        for (name, precision, equation), counted in sorted(self._counts.items()):
+        for (name, precision, equation), counted in sorted(tally.counted.counts.items()):
             for verdict in Verdict:
-                counts[name][equation][verdict] += counted[verdict]
-            worst = self._margins[name, precision, equation]
+                counts[name][equation][verdict] += counted.get(verdict, 0)
+            worst = tally.counted.margins.get((name, precision, equation), Margins())
             matrix.append(
                 {
                     "implementation": name,
                     "precision": precision,
                     "equation": equation,
-                    **{str(verdict): counted[verdict] for verdict in Verdict},
-                    "expected": counted["expected"],
+                    **{str(verdict): counted.get(verdict, 0) for verdict in Verdict},
+                    "expected": counted.get("expected", 0),
                     "worst_margin": worst.smooth,
                     "worst_margin_at_kinks": worst.kinked,
                     "worst_margin_of_a_link": worst.link,
@@ -218,13 +139,14 @@ class Run:
             "began": self._began,
             "seed": self.settings.seed,
             "settings": asdict(self.settings),
+            "expectations_digest": self.expectations.digest,
             "environment": environment(),
             "implementations": [
                 {
                     "name": name,
-                    "version": self.versions[name],
-                    "language": str(self._authors[name].get("language", "unknown")),
-                    "cases": self._asked[name],
+                    "version": tally.version(name),
+                    "language": str(tally.counted.authors.get(name, {}).get("language", "unknown")),
+                    "cases": tally.counted.asked.get(name, 0),
                 }
                 for name in self.settings.implementations
             ],
@@ -249,22 +171,23 @@ class Run:
                 }
                 for one in standings
             ],
+            "lost": [{"shard": number, "message": message} for number, message in sorted(lost.items())],
             "messages": [
                 {"implementation": name, "verdict": verdict, "message": message, "cases": number}
-                for (name, verdict, message), number in self._messages.most_common()
+                for (name, verdict, message), number in Counter(tally.counted.messages).most_common()
             ],
             "drawn": {
-                "cases": self._seen[1],
-                **{key: dict(sorted(counted.items())) for key, counted in self._drawn.items()},
+                "cases": tally.counted.cases,
+                **{kind: dict(sorted(tally.counted.drawn.get(kind, {}).items())) for kind in _DRAWN},
             },
             "table_K": K,
             "rates": {
-                "cases_per_second": self._seen[1] / seconds,
+                "cases_per_second": tally.counted.cases / seconds,
                 "seconds": {
-                    **self._seconds,
-                    "reference and bounds": clock.enclosures,
-                    "drawing cases": clock.drawing,
-                    "verdicts and certificates": clock.judging,
+                    **{name: tally.counted.seconds.get(name, 0.0) for name in self.settings.implementations},
+                    "reference and bounds": tally.counted.clock[1],
+                    "drawing cases": tally.counted.clock[0],
+                    "verdicts and certificates": tally.counted.clock[2],
                     "all": seconds,
                 },
             },
@@ -327,6 +250,26 @@ def read(folder: Path) -> dict[str, Any]:
     return content
 
 
+def settings_of(folder: Path) -> Settings:
+    """Read the settings of a run that is to be gone on with. Raises RunFolderError where there is none."""
+    try:
+        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        finished, written = content["complete"] and not content["lost"], content["format"]
+        settings = msgspec.convert(content["settings"], Settings)
+        digest = content["expectations_digest"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, msgspec.MsgspecError):
+        raise RunFolderError(
+            f"{folder} holds no run that was begun, so there is nothing to go on with"
+        ) from None
+    if finished:
+        raise RunFolderError(f"{folder} is finished, so there is nothing to go on with")
+    if written != FORMAT:
+        raise RunFolderError(f"{folder} was begun by another version of gradparity; begin it again")
+    if Expectations(Path(settings.expect)).digest != digest:
+        raise RunFolderError(f"{settings.expect} has changed since {folder} was begun; begin it again")
+    return settings
+
+
 #: What every run.json has.
 _CONTENT = {
     "settings": dict,
@@ -337,6 +280,7 @@ _CONTENT = {
     "findings": list,
     "expectations": list,
     "messages": list,
+    "lost": list,
     "drawn": dict,
     "rates": dict,
 }
@@ -351,7 +295,7 @@ def exit_status(content: Mapping[str, Any]) -> int:
     matrix = content["matrix"]
     if any(one["diverges"] > one["expected"] or one["failed"] for one in matrix):
         return 1
-    if any(one["holds"] is False for one in content["expectations"]):
+    if content["lost"] or any(one["holds"] is False for one in content["expectations"]):
         return 1
     for name in (one["name"] for one in content["implementations"]):
         total = sum((Counter(one) for one in content["counts"][name].values()), Counter[str]())

@@ -1,59 +1,162 @@
-"""A run's rows on disk: Parquet files of bounded size, each written whole and then renamed.
+"""Shards: a campaign in pieces that depend on their number alone, each finished whole or not at all.
 
-verdicts/00000.parquet   a Row a verdict
-answers/00000.parquet    an array of numbers an answer's array, where the run keeps them
+verdicts/00012.parquet   the rows of shard 12, a Row a verdict, and its tally in the file's metadata
+answers/00012.parquet    an array of numbers an answer's array, where the run keeps them
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from ..reference.network import Array, Case, MalformedError
+from .campaign import Clock, Judged, Row, Settings, campaign, draw_cases
+from .expectations import Expectations
+from .tally import Tally
+from .workers import Worker
 
 if TYPE_CHECKING:
     import pyarrow
+
+#: Under this name a tally lies in its file's metadata.
+_TALLY = b"gradparity.tally"
 
 
 class RunFolderError(Exception):
     """A folder that cannot be written or is not a finished run; the message is one sentence for a person."""
 
 
-class Shards:
-    """Rows on their way to disk: columns of equal length, and a new file whenever they weigh ``most``."""
+@dataclass(frozen=True)
+class KeptArray:
+    """One array of an answer, its components in the order of C, as float64, which holds every precision."""
 
-    def __init__(self, folder: Path, columns: Sequence[str], most: int) -> None:
-        self._folder, self._most, self._weight, self._written = folder, most, 0, 0
-        self._columns: dict[str, list[Any]] = {name: [] for name in columns}
-        folder.mkdir(parents=True)
+    case: str
+    implementation: str
+    array: str
+    values: Array
 
-    def add(self, row: object, weight: int = 1) -> None:
-        """Take in one row, an object with an attribute for each column."""
-        for name, column in self._columns.items():
-            column.append(getattr(row, name))
-        self._weight += weight
-        if self._weight >= self._most:
-            self.flush()
 
-    def flush(self) -> None:
-        """Write what there is."""
-        if not any(self._columns.values()):
-            return
-        import pyarrow
-        import pyarrow.parquet
+@dataclass(frozen=True)
+class Finished:
+    """One shard, judged: its files as bytes, and what it comes to."""
 
-        sink = pyarrow.BufferOutputStream()
-        pyarrow.parquet.write_table(pyarrow.table(self._columns), sink, compression="zstd")
-        replace_file(self._folder / f"{self._written:05}.parquet", sink.getvalue().to_pybytes())
-        self._columns = {name: [] for name in self._columns}
-        self._weight, self._written = 0, self._written + 1
+    number: int
+    verdicts: bytes
+    answers: bytes | None
+    tally: Tally
+
+
+def judge_shards(
+    settings: Settings,
+    expectations: Expectations,
+    numbers: Sequence[int],
+    announce: Callable[[Case], None] = lambda _: None,
+    judged: Callable[[Judged], None] = lambda _: None,
+    workers: Sequence[Worker] | None = None,
+) -> Iterator[Finished]:
+    """Judge some shards, one after another without a pause between them, and give each when it is finished.
+
+    ``announce`` is told of each case as it is begun, ``judged`` of each answer.
+    """
+    clock, order = Clock(), deque[tuple[Case, int]]()
+
+    def cases() -> Iterator[Case]:
+        for number in numbers:
+            for case in draw_cases(settings, number):
+                order.append((case, number))
+                yield case
+
+    building: _Building | None = None
+    for one in campaign(settings, clock, cases(), announce, workers):
+        while order[0][0] is not one.case:
+            order.popleft()
+        if building is None or building.number != order[0][1]:
+            if building is not None:
+                yield building.finish(clock)
+            building = _Building(order[0][1], settings, expectations)
+        building.add(one)
+        judged(one)
+    if building is not None:
+        yield building.finish(clock)
+
+
+class _Building:
+    """A shard that is not finished."""
+
+    def __init__(self, number: int, settings: Settings, expectations: Expectations) -> None:
+        self.number, self._settings, self._expectations = number, settings, expectations
+        self._tally, self._rows, self._kept = Tally(), list[Row](), list[KeptArray]()
+
+    def add(self, judged: Judged) -> None:
+        self._rows += self._tally.add(judged, self._expectations)
+        if self._settings.answers and judged.answer.gradients:
+            self._kept += [
+                KeptArray(judged.case.id, judged.implementation, name, values.astype(np.float64).ravel())
+                for name, values in judged.answer.gradients.tensors().items()
+            ]
+
+    def finish(self, clock: Clock) -> Finished:
+        self._tally.counted.clock = clock.spent()
+        verdicts = _parquet(Row, self._rows, {_TALLY: self._tally.to_bytes()})
+        answers = _parquet(KeptArray, self._kept, {}) if self._settings.answers else None
+        return Finished(self.number, verdicts, answers, self._tally)
+
+
+def _parquet(kind: type, rows: Sequence[object], metadata: dict[bytes, bytes]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
+    sink = pyarrow.BufferOutputStream()
+    table = pyarrow.table(columns).replace_schema_metadata(metadata)
+    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def write_shard(folder: Path, shard: Finished) -> None:
+    """Write a finished shard into a run's folder; its verdicts last, since they say that it is finished."""
+    if shard.answers is not None:
+        replace_file(folder / "answers" / f"{shard.number:05}.parquet", shard.answers)
+    replace_file(folder / "verdicts" / f"{shard.number:05}.parquet", shard.verdicts)
+
+
+def finished_shards(folder: Path) -> list[int]:
+    """Number the shards that a run's folder holds."""
+    return sorted(int(path.stem) for path in (folder / "verdicts").glob("*.parquet") if path.stem.isdecimal())
+
+
+def read_tally(folder: Path, number: int) -> Tally:
+    """Read what a finished shard comes to. Raises RunFolderError where the file is not what was written."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path = folder / "verdicts" / f"{number:05}.parquet"
+    try:
+        metadata = pyarrow.parquet.read_schema(path).metadata or {}
+        return Tally.from_bytes(metadata[_TALLY])
+    except (OSError, pyarrow.ArrowException):
+        raise RunFolderError(f"{path} is no Parquet file, or was cut short") from None
+    except (KeyError, msgspec.MsgspecError, MalformedError):
+        raise RunFolderError(f"{path} has no tally: another version of gradparity wrote it") from None
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all. Raises RunFolderError where it cannot be written."""
     beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RunFolderError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def read_shards(folder: Path, columns: Sequence[str]) -> pyarrow.Table:
@@ -70,12 +173,12 @@ def read_shards(folder: Path, columns: Sequence[str]) -> pyarrow.Table:
                 raise RunFolderError(
                     f"{path} has no column {missing[0]!r}: another version of gradparity wrote it"
                 )
-            tables.append(file.read(list(columns)))
+            tables.append(file.read(list(columns)).replace_schema_metadata(None))
         except (OSError, pyarrow.ArrowException):
             raise RunFolderError(f"{path} is no Parquet file, or was cut short") from None
     if not tables:
         raise RunFolderError(f"{folder} holds no shards")
     try:
-        return pyarrow.concat_tables(tables)
+        return pyarrow.concat_tables(tables, promote_options="default")
     except pyarrow.ArrowException:
         raise RunFolderError(f"the shards in {folder} do not fit together") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -18,29 +20,39 @@ from rich.progress import (
 from ..reference.network import Case
 from ..reports.html import write_report
 from ..reports.terminal import summary
-from .campaign import Clock, Settings, campaign
+from .campaign import Judged, Settings
 from .expectations import Expectations
 from .findings import Finding
 from .recheck import Standing, standings
 from .run import Run, exit_status
+from .shards import judge_shards, write_shard
 from .shrink import shrunk
 from .verdict import Verdict
 
 
-def verify(settings: Settings, out: Path | None, command: str, drafted: Path | None = None) -> int:
+def verify(
+    settings: Settings,
+    out: Path | None,
+    command: str,
+    drafted: Path | None = None,
+    jobs: int = 1,
+    scheduler: str = "",
+    resume: bool = False,
+) -> int:
     """Judge as the settings say, and give the exit status. Expectations are drafted into a file where one is given.
 
-    Raises ExpectationsError where the file of expectations cannot be used, RunFolderError where ``out`` will not do.
+    More than one job, or a Dask ``scheduler``'s address, judges shards side by side. Raises ExpectationsError where
+    the file of expectations cannot be used, RunFolderError where ``out`` will not do, ClusterError without a cluster.
     """
-    expectations, clock = Expectations(Path(settings.expect)), Clock()
-    run = Run(out or _free_folder(), settings, command, expectations)
-    errors = Console(stderr=True)
+    expectations = Expectations(Path(settings.expect))
+    run = Run(out or _free_folder(), settings, command, expectations, resume)
+    errors, lost = Console(stderr=True), dict[int, str]()
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[verdicts]}"), console=errors, transient=True,
     ) as progress:  # fmt: skip
-        always = [name for name in settings.implementations if name not in settings.expensive]
-        task = progress.add_task("starting", total=settings.cases * len(always), verdicts="")
+        task = progress.add_task("starting", total=settings.cases, verdicts="")
+        counted, pending = Counter[str](), run.pending
 
         def announce(case: Case) -> None:
             layers = " ".join(layer.activation for layer in case.architecture.layers[-2:])
@@ -49,22 +61,33 @@ def verify(settings: Settings, out: Path | None, command: str, drafted: Path | N
             )
             progress.update(task, description=description[:64])
 
-        for judged in campaign(settings, clock, announce=announce):
-            run.add(judged)
-            counts = run.counts()
-            shown = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in Verdict if counts[verdict])
-            progress.update(task, advance=judged.implementation in always, verdicts=shown)
-        findings, minimal = run.findings(), list[Finding]()
+        def judged(one: Judged) -> None:
+            counted.update(row.verdict for row in one.rows)
+            shown = ", ".join(f"{counted[verdict]:,} {verdict}" for verdict in Verdict if counted[verdict])
+            progress.update(task, advance=one.implementation == settings.implementations[0], verdicts=shown)
+
+        if jobs > 1 or scheduler:
+            from .cluster import judge_side_by_side
+
+            progress.update(task, description=f"{len(pending)} shards")
+            for shard in judge_side_by_side(settings, expectations, pending, jobs, scheduler, lost):
+                write_shard(run.folder, shard)
+                progress.update(task, advance=shard.tally.counted.cases)
+        else:
+            for shard in judge_shards(settings, expectations, pending, announce, judged):
+                write_shard(run.folder, shard)
+        tally = run.tally()
+        findings, minimal = tally.findings(expectations), list[Finding]()
         progress.update(task, total=len(findings), completed=0, description="shrinking findings")
-        for finding in shrunk(findings, settings.timeout, run.covering):
+        for finding in shrunk(findings, settings.timeout, partial(tally.covering, expectations)):
             minimal.append(finding)
             progress.update(task, advance=1)
         found = list[Standing]()
         progress.update(task, total=None, completed=0, description="checking expectations")
-        for standing in standings(expectations, settings, run.versions, run.shown):
+        for standing in standings(expectations, settings, tally):
             found.append(standing)
             progress.update(task, advance=1)
-    content = run.close(clock, minimal, found)
+    content = run.close(tally, minimal, found, lost)
     if drafted:
         from .draft import write_draft
 

@@ -9,7 +9,6 @@ in the shipped expectations, and is held to that too.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,7 +66,7 @@ def test_equation_holds(worker: Worker, equation: str, structure: Structure, pre
 
 def test_what_is_known_to_diverge_still_does(worker: Worker) -> None:
     asked = Settings((worker.name,), precisions=tuple(DTYPES))
-    found = list(recheck(EXPECTATIONS, asked, worker, "", Counter()))
+    found = list(recheck(EXPECTATIONS, asked, worker, "", {}))
     assert lapsed(found) == [], "these agree today: take them out of the shipped expectations"
     assert [one for one in found if one.holds is None] == []
 
@@ -84,7 +83,7 @@ def test_a_divergence_that_is_gone_is_noticed() -> None:
     with TemporaryDirectory() as folder, Worker("reference", 60) as worker:
         file = Path(folder) / "expectations.toml"
         file.write_text("\n".join(entries))
-        found = list(recheck(Expectations(file), Settings(("reference",)), worker, "", Counter()))
+        found = list(recheck(Expectations(file), Settings(("reference",)), worker, "", {}))
     assert len(found) == len(entries) > 8
     assert lapsed(found) == found
 

@@ -97,6 +97,12 @@ def summary(content: Mapping[str, Any], console: Console) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+    for one in content["lost"]:
+        console.print(
+            f"[bold red]![/] shard {one['shard']} was lost, and is not judged: {escape(one['message'])}",
+            highlight=False,
+            soft_wrap=True,
+        )
     for message in content["messages"]:
         console.print(
             f"[dim]{escape(message['implementation'])}: {message['verdict']} in {message['cases']} cases: "

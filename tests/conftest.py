@@ -7,8 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from gradparity.harness.campaign import Settings
+from gradparity.harness.expectations import Expectations
+from gradparity.harness.run import Run
+from gradparity.harness.shards import judge_shards, write_shard
 
 Gradparity = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -36,3 +41,13 @@ def gradparity(tmp_path: Path) -> Gradparity:
         )
 
     return run
+
+
+def judged_run(folder: Path, settings: Settings) -> dict[str, Any]:
+    """Judge into a folder in this process, and give what run.json holds; findings are not shrunk."""
+    expectations = Expectations()
+    run = Run(folder, settings, f"gradparity verify {' '.join(settings.implementations)}", expectations)
+    for shard in judge_shards(settings, expectations, run.pending):
+        write_shard(folder, shard)
+    tally = run.tally()
+    return run.close(tally, tally.findings(expectations))

@@ -6,7 +6,6 @@ import json
 import math
 import shlex
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -223,7 +222,7 @@ def test_its_own_case_is_asked_where_the_run_does_not_show_it(gradparity: Gradpa
     finding = run_json(tmp_path / "plain")["findings"][0]
     file = written(tmp_path, entry(cases=[f"plain/{finding['case']}"]))
     with Worker(WRONG, 60) as worker:
-        (found,) = recheck(Expectations(file), Settings((WRONG,)), worker, "1", Counter())
+        (found,) = recheck(Expectations(file), Settings((WRONG,)), worker, "1", {})
     assert (found.holds, found.cases, found.why) == (True, 0, "shown by its own case")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter
 from pathlib import Path
 
 from gradparity.adapters.implementation import MOST_COLUMNS, columns
-from gradparity.harness.campaign import Clock, Pool, Settings, campaign, draw_cases
-from gradparity.harness.run import Run
+from gradparity.harness.campaign import Settings, draw_cases, pool
 from gradparity.reports.terminal import partly_asked
+
+from .conftest import judged_run
 
 HONEST = (
     f"exec:{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).with_name('tampered.py')))} honest"
@@ -19,8 +19,8 @@ HONEST = (
 
 def test_the_first_small_architectures_of_each_precision_are_in_it_with_all_their_cases() -> None:
     cases = list(draw_cases(Settings((), cases=640)))
-    pool = Pool(2)
-    taken = [case for case in cases if case in pool]
+    members = pool(Settings(("reference",), cases=640, expensive=("reference",), pool=2))
+    taken = [case for case in cases if (case.architecture, case.precision) in members]
     small = [case for case in cases if columns(case) <= MOST_COLUMNS]
     for precision in ("float64", "float32"):
         first = list(dict.fromkeys(case.architecture for case in small if case.precision == precision))[:2]
@@ -32,15 +32,11 @@ def test_the_first_small_architectures_of_each_precision_are_in_it_with_all_thei
 
 def test_an_expensive_implementation_is_asked_about_the_pool_and_the_run_says_so(tmp_path: Path) -> None:
     settings = Settings(("reference", HONEST), cases=48, expensive=(HONEST,), pool=1)
-    run, clock, asked = Run(tmp_path / "run", settings, "gradparity verify"), Clock(), Counter[str]()
-    for judged in campaign(settings, clock):
-        run.add(judged)
-        asked[judged.implementation] += 1
+    content = judged_run(tmp_path / "run", settings)
+    asked = {one["name"]: one["cases"] for one in content["implementations"]}
     assert asked["reference"] == 48
     assert 0 < asked[HONEST] <= 16
-    content = run.close(clock, run.findings())
     assert content["settings"]["pool"] == 1
-    assert {one["name"]: one["cases"] for one in content["implementations"]} == asked
     (line,) = partly_asked(content)
     assert f"was asked about {asked[HONEST]} of 48 cases only" in line
 
