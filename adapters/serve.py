@@ -59,7 +59,7 @@ def main(name: str) -> int:
     """
     # The protocol keeps its own copies of the standard streams. What the implementation prints, from Python
     # or from C++, goes to standard error, and what it reads is empty: neither can corrupt the documents.
-    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    source, sink = os.fdopen(os.dup(0), "rb", buffering=2**18), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(2, 1)

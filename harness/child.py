@@ -1,14 +1,24 @@
-"""The child process of a worker: its start, its three pipes, what it left unsaid, and its end."""
+"""The child process of a worker: its start, its three pipes, what it left unsaid, and its end.
+
+Nothing that it started outlives it, nor us. Its process group is killed; what has left the group, as a daemon does, is
+found by a mark in the environment that it inherited (where there is /proc; a process that was started with another
+environment escapes). And should we be killed ourselves, a guardian kills the group.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
+import secrets
 import select
 import signal
 import subprocess
 import time
+from collections import deque
+from collections.abc import Mapping
+from itertools import islice
 
 #: How many bytes of its standard error, from the end, a failure shows.
 TAIL = 2000
@@ -16,14 +26,33 @@ TAIL = 2000
 #: How many seconds a child that has closed its output, or whose input was closed, gets to exit by itself.
 GRACE = 2.0
 
-#: How many bytes one read asks for: what a Linux pipe holds.
+#: How many bytes one read of standard error asks for, and how many of documents wait to be written: a small pipe's.
 CHUNK = 2**16
+
+#: How many bytes the pipes of the documents hold, where they can be made so large: each time one is full or empty,
+#: somebody waits to be woken.
+PIPE = 2**20
+
+#: How many documents one call writes; systems allow 1024.
+MOST_AT_ONCE = 64
 
 #: One thread a child, unless the user has said otherwise: several workers share the machine, the cases are
 #: far too small to be worth sharing out, and a sum that is split among threads may round differently each
 #: time.
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
+#: The variable that every process of a child's inherits, with a value of the child's own.
+MARK = "GRADPARITY_WORKER"
+
+#: A shell whose standard input ends with us, however we end: then it kills the group. The kernel's own signal at a
+#: parent's death would need Python code between fork and exec, which is not safe beside other threads.
+GUARDIAN = 'read -r _; kill -s KILL -- "-$0"'
+
+#: The C library keeps what is freed, unless the user has said otherwise: every case needs as much memory as the last,
+#: and to get it from the system anew may take longer than to compute the gradients.
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -38,22 +67,17 @@ class Child:
     """
 
     def __init__(self, argv: list[str]) -> None:
-        environment = {**dict.fromkeys(ONE_THREAD, "1"), **os.environ}
+        self._mark = f"{MARK}={secrets.token_hex(8)}"
+        defaults = {**dict.fromkeys(ONE_THREAD, "1"), **KEPT_MEMORY}
+        environment = {**defaults, **os.environ, MARK: self._mark.partition("=")[2]}
+        self.process = _started(argv, subprocess.PIPE, environment)
         try:
-            self.process = subprocess.Popen(
-                argv,
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,
-            )
-        except FileNotFoundError:
-            raise BrokenError(f"cannot be started: no command is called {argv[0]!r}") from None
-        except (OSError, ValueError) as error:  # ValueError: a null byte in an argument
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise BrokenError(f"cannot be started: {argv[0]!r}: {reason}") from None
+            guardian = ["/bin/sh", "-c", GUARDIAN, str(self.process.pid)]
+            self._guardian = _started(guardian, subprocess.DEVNULL, os.environ)
+        except BrokenError:
+            self.process.kill()
+            self.process.wait()
+            raise
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -62,27 +86,65 @@ class Child:
         self.stderr = self.process.stderr.fileno()
         for descriptor in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(descriptor, False)
+        for descriptor in (self.stdin, self.stdout):
+            with contextlib.suppress(OSError, AttributeError):  # beyond what a user may have; not on Linux
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE)
         self.fresh = True  # it has answered nothing yet
-        self.unsent = bytearray()  # of the documents that are being written
-        self.unread = bytearray()  # came on standard output and is no document yet
+        self._unsent = deque[memoryview]()  # of the documents that are being written
+        self.backlog = 0  # how many bytes they have
+        self._buffer = bytearray(PIPE)  # what came on standard output lies in it, from here to there
+        self._begin = self._end = 0
         self.tail = b""  # of standard error
         self.deaf = self.silent = self.mute = False  # it closed its input, its output, its standard error
 
+    def send(self, document: bytes) -> None:
+        """Have a document written, once those before it are."""
+        self._unsent.append(memoryview(document))
+        self.backlog += len(document)
+
     def write(self) -> None:
-        """Write what its standard input takes."""
+        """Write what its standard input takes; one call into the kernel carries many small documents."""
         try:
-            del self.unsent[: os.write(self.stdin, self.unsent)]
+            written = os.writev(self.stdin, list(islice(self._unsent, MOST_AT_ONCE)))
         except BlockingIOError:
-            pass
+            return
         except BrokenPipeError:  # it may still answer what it has read
             self.deaf = True
+            return
+        self.backlog -= written
+        while written:
+            first = self._unsent.popleft()
+            if written < len(first):
+                self._unsent.appendleft(first[written:])
+            written -= min(written, len(first))
+
+    @property
+    def unread(self) -> memoryview:
+        """What came on standard output and has not been taken; good until more is read."""
+        return memoryview(self._buffer)[self._begin : self._end]
+
+    def take(self, n: int) -> memoryview:
+        """Take n bytes of it."""
+        taken = self.unread[:n]
+        self._begin += n
+        return taken
+
+    def make_room(self, n: int) -> None:
+        """Let n bytes be unread at once; the memory is kept, as the next answer needs as much."""
+        if self._begin + n > len(self._buffer):
+            rest = self.unread
+            into = self._buffer if n <= len(self._buffer) else bytearray(n)
+            into[: len(rest)] = rest
+            self._buffer, self._begin, self._end = into, 0, len(rest)
 
     def read_stdout(self) -> None:
-        """Read what is there, a chunk at most, and learn whether it is the end."""
+        """Read what is there and there is room for, and learn whether it is the end."""
+        if self._begin == self._end:
+            self._begin = self._end = 0
         with contextlib.suppress(BlockingIOError):
-            chunk = os.read(self.stdout, CHUNK)
-            self.unread += chunk
-            self.silent = not chunk
+            came = os.readv(self.stdout, [memoryview(self._buffer)[self._end :]])
+            self._end += came
+            self.silent = not came
 
     def read_stderr(self) -> bool:
         """Read what is there, keep the tail, and say whether there was any."""
@@ -100,6 +162,14 @@ class Child:
             if not self.read_stderr():
                 break
 
+    def resident(self) -> int:
+        """Give the bytes of memory that it occupies itself, or 0 where the system does not say."""
+        try:
+            with open(f"/proc/{self.process.pid}/statm", "rb") as pages:
+                return int(pages.read().split()[1]) * _PAGE
+        except (OSError, IndexError):
+            return 0
+
     def ending(self) -> str:
         """Say how it ended, now that its output has; waits for its exit, but not for long."""
         self._wait(GRACE)
@@ -113,7 +183,7 @@ class Child:
 
     def fragment(self) -> str:
         """Show what it wrote that is no document, if anything."""
-        return f", having written {bytes(self.unread[:60])!r}" if self.unread else ""
+        return f", having written {bytes(self.unread[:60])!r}" if len(self.unread) else ""
 
     def last_words(self) -> str:
         """Give the end of its standard error, as the lines that follow a reason."""
@@ -121,7 +191,7 @@ class Child:
         return f"\nIts standard error ends with:\n{words}" if words else ""
 
     def end(self, grace: float) -> None:
-        """Close its input, let it exit for ``grace`` seconds, then kill its group; nothing is left behind."""
+        """Close its input, let it exit for ``grace`` seconds, then kill it and all that it started."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         if grace:
@@ -131,8 +201,16 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        until = time.monotonic() + GRACE
+        while (left := _marked(self._mark)) and time.monotonic() < until:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)  # it takes a moment to die, and each may have forked before it did
+        self._guardian.kill()
+        self._guardian.wait()
         self.drain()
-        for stream in (self.process.stdout, self.process.stderr):
+        for stream in (self.process.stdout, self.process.stderr, self._guardian.stdin):
             assert stream is not None
             stream.close()
 
@@ -145,6 +223,36 @@ class Child:
                 poll.register(self.stderr, select.POLLIN)
             if poll.poll(5):
                 self.read_stderr()
+
+
+def _started(argv: list[str], output: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own; raises BrokenError where it cannot be."""
+    try:
+        return subprocess.Popen(
+            argv,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise BrokenError(f"cannot be started: no command is called {argv[0]!r}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in an argument
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BrokenError(f"cannot be started: {argv[0]!r}: {reason}") from None
+
+
+def _marked(mark: str) -> list[int]:
+    """Find the processes with this in their environment, where the system shows it."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        with contextlib.suppress(OSError):  # it has ended, or is not ours
+            if name.isdigit():
+                with open(f"/proc/{name}/environ", "rb") as environment:
+                    found += [int(name)] if mark.encode() in environment.read().split(b"\0") else []
+    return found
 
 
 def printable(text: str) -> str:

@@ -7,6 +7,7 @@ the run:
     start the command          no such command, not executable               -> "cannot be started: ..."
     write the case             (a child that does not read is found out below, by time or by its end)
     wait for the answer        time is up                                    -> "no answer within ..."
+                               it takes all the memory                       -> "used more than ..."
                                end of file: exit, signal, closed output      -> "the process ended with ..."
     read one document          first bytes are no length, header no JSON     -> "not a document: ..."
                                more bytes than an answer can have            -> "the document claims ..."
@@ -22,8 +23,8 @@ process stays. After FAILURES_IN_A_ROW deaths without a good answer between them
 never was one), every remaining case fails at once.
 
 One thread a worker does everything that follows ``submit`` in one loop over poll(2). It writes only what the
-child's pipe takes, reads no more than the answer in front can need, and always drains standard error, so
-neither side can block the other and no child can fill the parent's memory. The child itself is child.py.
+child's pipe takes, reads no more than a pipe holds beyond the answer in front, and always drains standard error,
+so neither side can block the other and no child can fill the parent's memory. The child itself is child.py.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from functools import lru_cache
+from typing import Literal, Self
 
 from ..adapters.document import Document, read, read_one, write_case
 from ..adapters.registry import command
@@ -50,6 +52,13 @@ from .child import CHUNK, GRACE, TAIL, BrokenError, Child, printable
 #: implementation that dies of one activation dies of every case of a group or two, and is fine after that.
 FAILURES_AT_FIRST = 3
 FAILURES_IN_A_ROW = 24
+
+#: How many bytes of memory a child may occupy: half of what the machine has. A limit on addresses, which the
+#: kernel would enforce, is none on memory: frameworks and drivers reserve far more than they use.
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+#: How often, in seconds, its memory is looked at while it has a case in front.
+LOOK = 0.1
 
 #: How many times as long as the first start a later one may take, on a machine that has become busy.
 STARTS_VARY = 5
@@ -69,7 +78,7 @@ class Answer:
     gradients: Gradients | None = None
     message: str = ""
     seconds: float = 0.0
-    implementation: Mapping[str, Any] = field(default_factory=dict)
+    implementation: Mapping[str, str] = field(default_factory=dict)
 
 
 class _ClosedError(Exception):
@@ -81,19 +90,23 @@ class Worker:
 
     ``timeout`` is how many seconds a case may be in front; the first of a fresh process has ``startup`` more,
     for its imports, or less once a first answer has shown how long they take. At most ``window`` cases are
-    without an answer at once: ``submit`` waits beyond that. Use it as a context manager; leaving it leaves no
-    process behind. Raises UnknownImplementationError at once where the name gives no command.
+    without an answer at once: ``submit`` waits beyond that. The process may occupy ``memory`` bytes, where the system
+    tells. Use it as a context manager; leaving it leaves no process behind. Raises UnknownImplementationError at once
+    where the name gives no command.
     """
 
-    def __init__(self, name: str, timeout: float, startup: float = 60.0, window: int = 64) -> None:
+    def __init__(
+        self, name: str, timeout: float, startup: float = 60.0, window: int = 64, memory: int = MEMORY
+    ) -> None:
         self.name = name
         self._argv = command(name)
-        self._timeout, self._startup = timeout, startup
+        self._timeout, self._startup, self._memory = timeout, startup, memory
         self._room = threading.BoundedSemaphore(window)
         self._waiting: deque[tuple[Case, Future[Answer]]] = deque()
         self._sent = 0  # how many of the waiting, from the front, this process was given
         self._child: Child | None = None
         self._pid: int | None = None
+        self._look = 0.0  # when its memory is looked at next
         self._failures, self._answered = 0, False
         self._last_reason = ""
         self._closing = False
@@ -202,16 +215,20 @@ class Worker:
         """Read the document that answers the case, or why what came in its place cannot be taken apart."""
         limit = self._timeout + (self._startup if child.fresh else 0.0)
 
-        def exactly(n: int) -> bytes:
+        def exactly(n: int) -> memoryview:
+            child.make_room(n)
             while len(child.unread) < n:
                 if child.silent:
                     raise BrokenError(child.ending())
-                if time.monotonic() >= began + limit:
+                now = time.monotonic()
+                if now >= began + limit:
                     raise BrokenError(f"no answer within {limit:g} s{child.fragment()}")
-                self._poll(began + limit, reading=True)
-            taken = bytes(child.unread[:n])
-            del child.unread[:n]
-            return taken
+                if now >= self._look:
+                    self._look = now + LOOK
+                    if child.resident() > self._memory:
+                        raise BrokenError(f"used more than {self._memory / 2**30:.3g} GiB of memory")
+                self._poll(min(began + limit, self._look), reading=True)
+            return child.take(n)
 
         try:
             blob = read_one(exactly, longest_answer(case))
@@ -250,7 +267,7 @@ class Worker:
         poll.register(self._wake, select.POLLIN)
         if child is not None:
             self._feed(child)
-            if child.unsent and not child.deaf:
+            if child.backlog and not child.deaf:
                 poll.register(child.stdin, select.POLLOUT)
             if reading and not child.silent:
                 poll.register(child.stdout, select.POLLIN)
@@ -278,8 +295,8 @@ class Worker:
         Each call into the kernel gives the interpreter's lock away, and a parent that is busy computing may
         be slow to give it back.
         """
-        while len(child.unsent) < CHUNK and self._sent < len(self._waiting):
-            child.unsent += write_case(self._waiting[self._sent][0])
+        while child.backlog < CHUNK and self._sent < len(self._waiting):
+            child.send(write_case(self._waiting[self._sent][0]))
             self._sent += 1
 
     def _notify(self) -> None:
@@ -307,7 +324,7 @@ def _line(text: str) -> str:
 def _judge(document: Document, case: Case) -> Answer:
     """Make an Answer of a document that echoes the case's id."""
     try:
-        implementation = _implementation(document)
+        implementation = _implementation(document.metadata.get("implementation", "{}"))
         if document.kind == "gradients":
             gradients = Gradients.from_tensors(document.tensors, case)
             return Answer("gradients", gradients, implementation=implementation)
@@ -321,11 +338,10 @@ def _judge(document: Document, case: Case) -> Answer:
     return Answer("failed", message=_line(f"answered with a document of kind {document.kind!r}"))
 
 
-def _implementation(document: Document) -> Mapping[str, Any]:
+@lru_cache(maxsize=8)  # it is the same in every answer
+def _implementation(given: str) -> Mapping[str, str]:
+    """Read what an answer says of its author, as lines that can be shown anywhere."""
     try:
-        given = json.loads(document.metadata.get("implementation", "{}"))
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
-        raise MalformedError("what the answer says of its implementation is no JSON object")
-    return given
+        return {_line(key): _line(str(value)) for key, value in json.loads(given).items()}
+    except (ValueError, AttributeError, RecursionError):
+        raise MalformedError("what the answer says of its implementation is no JSON object") from None

@@ -110,6 +110,19 @@ class TestRoundTrip:
         back = read(write_message("unsupported", CASE.id, "kein σ", ABOUT))
         assert (back.kind, back.metadata["message"], dict(back.tensors)) == ("unsupported", "kein σ", {})
 
+    def test_the_arrays_come_in_one_order(self) -> None:
+        assert {tuple(read(BLOB).tensors) for _ in range(20)} == {("W1", "W2", "b1", "b2", "x", "y")}
+
+    def test_what_was_read_is_read_only_and_need_not_be_copied(self) -> None:
+        back = read(BLOB).tensors
+        assert not any(array.flags.writeable for array in back.values())
+        case = read_case(BLOB)
+        assert all(array.base is not None for array in case.tensors().values())
+
+    def test_what_no_document_can_hold_is_refused_before_it_is_written(self) -> None:
+        with pytest.raises(MalformedError, match="db1 is int64, which gradparity does not judge"):
+            write_gradients("x", Gradients([np.ones((1, 1))], [np.ones(1, int)]), ABOUT)
+
     def test_a_stream_needs_no_framing(self) -> None:
         stream = io.BytesIO(BLOB + BLOB + write_message("error", "x", "no", ABOUT))
         assert read_one(stream.read, 10**6) == BLOB
@@ -168,6 +181,40 @@ class TestRefused:
             x["shape"][0] += 1
         with pytest.raises(MalformedError, match="not a safetensors document"):
             read(with_header(BLOB, header))
+
+    @pytest.mark.parametrize(
+        ("place", "of"),
+        [
+            ([0, 8], "x"),
+            ([8, 16], "W1"),
+            ([0, 0], "W1"),
+            (["0", "96"], "W1"),
+            ([0, 96.0], "W1"),
+            ([0, 96, 0], "W1"),
+        ],
+    )
+    def test_places_that_do_not_follow_one_another_end_the_stream(self, place: list[object], of: str) -> None:
+        header = header_of(BLOB)
+        assert header["W1"]["data_offsets"] == [0, 96]
+        header[of]["data_offsets"] = place
+        with pytest.raises(MalformedError, match="its arrays do not follow one another without gaps"):
+            read_one(io.BytesIO(with_header(BLOB, header)).read, 10**6)
+
+    @pytest.mark.parametrize(
+        "path", [["x"], ["W2"], ["W2", "shape"], ["__metadata__"], ["__metadata__", "id"]]
+    )
+    def test_two_of_one_name(self, path: list[str]) -> None:
+        header = header_of(BLOB)
+        holder = header if len(path) == 1 else header[path[0]]
+        once = f'"{path[-1]}": {json.dumps(holder[path[-1]])}'
+        written = json.dumps(holder)
+        doubled = json.dumps(header).replace(written, written.replace(once, f"{once}, {once}"))
+        assert doubled.count(once) == json.dumps(header).count(once) + 1
+        blob = with_header(BLOB, doubled.encode())
+        with pytest.raises(MalformedError, match="names something twice"):
+            read_one(io.BytesIO(blob).read, 10**6)
+        with pytest.raises(MalformedError, match=r"names something twice|duplicate field"):
+            read(blob)
 
     @pytest.mark.parametrize("shape", [[0, 2**62, 2**62], [0, 2**64 - 1], [0, *[1] * 100]])
     def test_dimensions_that_numpy_cannot_have(self, shape: list[int]) -> None:

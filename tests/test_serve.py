@@ -18,7 +18,7 @@ from gradparity.harness.workers import Worker
 from gradparity.reference.network import MalformedError
 
 USER_MODULE = """
-import os, sys
+import ctypes, os, sys
 from gradparity import Gradients
 
 print("imported", flush=True)
@@ -30,6 +30,13 @@ def backprop(case):
     assert sys.stdin.read() == ""
     delta = (case.x @ W.T + b - case.y) / case.batch
     return Gradients((delta.T @ case.x,), (delta.sum(axis=0),))
+
+def from_c(case):
+    library = ctypes.CDLL(None)
+    library.printf(b"printf in a library\\n")  # stays in its buffer, until there is much of it or the end
+    if case.x[0, 0]:
+        library.fflush(None)
+    return backprop(case)
 
 def single(case):
     g = backprop(case)
@@ -151,6 +158,15 @@ class TestCommand:
         assert {b"imported", b"a print() in user code"} < set(ended.stderr.splitlines())
         assert b"chatter from C++" in ended.stderr
 
+    @pytest.mark.parametrize("flushed", [0.0, 1.0])
+    def test_what_a_library_prints_from_c_goes_there_too(self, flushed: float) -> None:
+        ended = run("mine:from_c", write_case(make_case(flushed)) * 2)
+        assert ended.returncode == 0
+        stream = io.BytesIO(ended.stdout)
+        answers = [read(blob) for blob in iter(lambda: read_one(stream.read, 10**6), None)]
+        assert [answer.kind for answer in answers] == ["gradients"] * 2
+        assert ended.stderr.count(b"printf in a library\n") == 2
+
     @pytest.mark.parametrize(
         ("function", "message"),
         [
@@ -179,7 +195,7 @@ class TestCommand:
             (
                 "torch:lazy",
                 "'torch:lazy' is not an implementation; say torch:eager or torch:compile or torch:func or "
-                "torch:forward or torch:checkpoint",
+                "torch:forward or torch:checkpoint or torch:strided",
             ),
         ],
     )

@@ -3,8 +3,11 @@
 import contextlib
 import os
 import shlex
+import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,8 @@ import pytest
 from gradparity import Architecture, Case, Cost, Layer, Parameters
 from gradparity.adapters.registry import UnknownImplementationError
 from gradparity.harness import workers
+from gradparity.harness.judgement import judge
+from gradparity.harness.verdict import Verdict
 from gradparity.harness.workers import FAILURES_AT_FIRST, Answer, Worker, longest_answer
 
 SCRIPT = Path(__file__).with_name("misbehaving.py")
@@ -29,6 +34,33 @@ def make_case(first: float, width: int = 2, inputs: int = 3, batch: int = 4) -> 
     return Case(
         architecture, Parameters((np.ones((width, inputs)),), (np.ones(width),)), x, np.zeros((batch, width))
     )
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Whatever a test does, no process that it started is left, in whatever session, and no temporary file."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    yield
+    assert not list(temporary.iterdir())
+    for _ in range(400):
+        left = [process for process in processes() if started_with(process, f"TMPDIR={temporary}")]
+        if not left:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"processes are left: {left}")
+
+
+def processes() -> list[Path]:
+    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def started_with(process: Path, variable: str) -> bool:
+    try:
+        return variable.encode() in (process / "environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended; or, while it ends, it may not be looked at
+        return False
 
 
 LUCKY = [make_case(first) for first in range(5)]
@@ -57,7 +89,7 @@ def gone(pid: int) -> None:
     """Assert that no process of the group is left."""
     for _ in range(400):
         with contextlib.suppress(FileNotFoundError):
-            alive = [p for p in Path("/proc").iterdir() if p.name.isdigit() and _in_group(p, pid)]
+            alive = [p for p in processes() if _in_group(p, pid)]
             if not alive:
                 return
         time.sleep(0.005)
@@ -109,10 +141,16 @@ def test_a_worker_that_behaves_answers_everything(mode: str) -> None:
     ("mode", "expected"),
     [
         ("crash", "the process ended with exit status 3"),
+        ("abort", "the process was killed by SIGABRT"),
         ("killed", "the process was killed by SIGKILL"),
         ("exit-early", "the process ended with exit status 0 before it answered every case"),
         ("garbage", "not a document: it begins with b'loss: 0.'"),
         ("garbage-header", f"not a document: its header is {bytes([255] * 40)!r}"),
+        ("header-without-end", "not a document: it begins with b'\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x80'"),
+        ("truncated", "not a document: its arrays do not follow one another without gaps"),
+        ("overlapping", "not a document: its arrays do not follow one another without gaps"),
+        ("gap", "not a document: its arrays do not follow one another without gaps"),
+        ("twice-named", "not a document: its header names something twice"),
         (
             "flood-claimed",
             f"the document claims {2**43} bytes, "
@@ -120,14 +158,18 @@ def test_a_worker_that_behaves_answers_everything(mode: str) -> None:
         ),
         ("flood", "not a document: it begins with b'spam spa'"),
         ("hang", f"no answer within {TIMEOUT:g} s"),
+        ("stops", f"no answer within {TIMEOUT:g} s"),
+        ("shouts", f"no answer within {TIMEOUT:g} s"),
         ("shape", "dW1 has shape (3, 2), but should have (2, 3)"),
         ("dtype", "dW1 is float32, but should be float64"),
         ("half", "dW1 is float16, but should be float64"),
         ("missing", "the answer lacks db1"),
         ("extra", "the answer holds 'dW2', which this case does not ask for"),
+        ("stray", "the answer holds 'loss', which this case does not ask for"),
         ("version", "not a gradparity document of version 1"),
         ("kind", "answered with a document of kind 'gradience'"),
         ("about", "what the answer says of its implementation is no JSON object"),
+        ("out-of-order", f"answered the case '{LUCKY[2].id}' where '{UNLUCKY.id}' was asked"),
         ("wrong-id", f"answered the case '{'0' * 16}' where '{UNLUCKY.id}' was asked"),
         ("error", "ValueError: boom"),
         ("close-stdout", "the process closed its standard output and went on"),
@@ -142,17 +184,69 @@ def test_an_end_amid_an_answer_shows_what_came() -> None:
     assert message.startswith("the process was killed by SIGSEGV")
 
 
-def test_a_hang_amid_an_answer_shows_what_came() -> None:
-    message = reason(only_the_unlucky_fails("hang-amid"))
+@pytest.mark.parametrize("mode", ["hang-amid", "header-awaited"])
+def test_a_hang_amid_an_answer_shows_what_came(mode: str) -> None:
+    message = reason(only_the_unlucky_fails(mode))
     assert message.startswith(f"no answer within {TIMEOUT:g} s, having written b'")
 
 
-def test_an_answer_too_many_is_taken_for_the_next_case_s() -> None:
-    answers = ask("twice")
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("twice", f"answered the case '{UNLUCKY.id}' where '{CASES[3].id}' was asked"),
+        ("crash-after", "the process ended with exit status 3"),
+        ("flood-after", "not a document: it begins with b'spam spa'"),
+        ("deaf", f"no answer within {TIMEOUT:g} s"),
+    ],
+)
+def test_what_follows_an_answer_is_taken_for_the_next_case_s(mode: str, expected: str) -> None:
+    answers = ask(mode)
     for i in (0, 1, 2, 4):
         right(answers[i], CASES[i])
     assert answers[3].outcome == "failed"
-    assert reason(answers[3]) == f"answered the case '{UNLUCKY.id}' where '{CASES[3].id}' was asked"
+    assert reason(answers[3]) == expected
+
+
+@pytest.mark.parametrize("mode", ["big-endian", "nan", "cut"])
+def test_values_that_are_wrong_are_the_judge_s_business(mode: str) -> None:
+    answers = ask(mode)
+    for i in (0, 1, 4):
+        right(answers[i], CASES[i])
+    assert answers[2].gradients is not None
+    assert judge(UNLUCKY, answers[2].gradients).verdict is Verdict.DIVERGES
+    if mode == "cut":  # its last number was the length of the next answer's header, which misses it
+        assert reason(answers[3]).startswith("not a document: it begins with b'{\"__meta")
+    else:
+        right(answers[3], CASES[3])
+
+
+def test_a_hoard_of_memory_is_found_before_the_machine_is_full() -> None:
+    with Worker(name("hoards"), 30.0, STARTUP, memory=2**29) as worker:
+        futures = [worker.submit(case) for case in CASES]
+        answers = [future.result(timeout=60) for future in futures]
+    assert [answer.outcome for answer in answers] == ["gradients"] * 2 + ["failed"] + ["gradients"] * 2
+    assert reason(answers[2]) == "used more than 0.5 GiB of memory"
+
+
+def test_as_much_memory_as_is_allowed_is_no_failure() -> None:
+    with Worker(name("hoards"), 1.0, STARTUP, memory=2**31) as worker:
+        worker.submit(LUCKY[0])
+        answer = worker.submit(UNLUCKY).result(timeout=60)
+    assert reason(answer) == "no answer within 1 s"
+
+
+def test_what_was_answered_is_not_asked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    monkeypatch.setenv("DIARY", str(diary))
+    again = make_case(13.0, batch=3)
+    cases = [LUCKY[0], LUCKY[1], UNLUCKY, LUCKY[2], again, LUCKY[3], LUCKY[4], make_case(5.0)]
+    answers = ask("crash-slowly", cases)
+    assert [answer.outcome == "gradients" for answer in answers] == [
+        case not in (UNLUCKY, again) for case in cases
+    ]
+    asked = [line.split() for line in diary.read_text().splitlines()]
+    assert Counter(case for _, case in asked) == {case.id: 1 for case in cases}
+    assert len({pid for pid, _ in asked}) == 3  # one for each that died, and the last
 
 
 @pytest.mark.parametrize("mode", ["shape", "dtype", "half", "missing", "version", "kind", "error"])
@@ -179,6 +273,16 @@ def test_unsupported_is_no_failure() -> None:
     answer = ask("unsupported")[2]
     assert (answer.outcome, answer.message) == ("unsupported", "no such function here")
     assert answer.implementation["name"] == "misbehaving"
+
+
+def test_what_an_answer_says_of_its_author_can_be_shown_anywhere() -> None:
+    answer = ask("colourful")[2]
+    assert answer.implementation == {
+        "name": "misbehaving",
+        "version": "13",
+        "language": "Python",
+        "flags": "['-O3']",
+    }
 
 
 def test_the_last_words_follow_the_reason() -> None:
@@ -216,6 +320,13 @@ def test_too_many_deaths_in_a_row_are_enough(monkeypatch: pytest.MonkeyPatch) ->
     answers = ask("crash", [LUCKY[0], UNLUCKY, UNLUCKY, UNLUCKY, UNLUCKY, LUCKY[1]])
     assert answers[0].outcome == "gradients"
     assert reason(answers[5]) == "given up after 4 failures in a row: the process ended with exit status 3"
+
+
+def test_one_that_ends_silently_is_given_up() -> None:
+    answers = ask("exit-at-start", LUCKY)
+    silently = "the process ended with exit status 0 before it answered every case"
+    given_up = f"given up after 3 failures in a row: {silently}"
+    assert [reason(answer) for answer in answers] == [silently] * FAILURES_AT_FIRST + [given_up] * 2
 
 
 def test_a_start_has_its_own_time() -> None:
@@ -278,6 +389,17 @@ def test_large_documents_both_ways_and_more_cases_than_the_window() -> None:
             right(future.result(timeout=60), case)
 
 
+@pytest.mark.parametrize(
+    "inputs", [300, 3000]
+)  # several answers in what a pipe holds, and several pipes in one
+def test_answers_that_come_at_once_are_told_apart(inputs: int) -> None:
+    cases = [make_case(i, width=60, inputs=inputs, batch=20) for i in range(20)]
+    with Worker(name("bursts"), 20.0, STARTUP) as worker:
+        futures = [worker.submit(case) for case in cases]
+        for case, future in zip(cases, futures, strict=True):
+            right(future.result(timeout=60), case)
+
+
 def test_the_window_holds_submit_back() -> None:
     with Worker(name("hang"), 1.0, STARTUP, window=2) as worker:
         right(worker.submit(LUCKY[0]).result(timeout=60), LUCKY[0])
@@ -315,7 +437,47 @@ def test_what_a_child_started_ends_with_it() -> None:
         right(worker.submit(LUCKY[0]).result(timeout=60), LUCKY[0])
         pid = worker.pid
         assert pid is not None
-        assert sum(_in_group(p, pid) for p in Path("/proc").iterdir() if p.name.isdigit()) == 2
+        assert sum(_in_group(p, pid) for p in processes()) == 2
+    gone(pid)
+
+
+def test_what_a_child_started_elsewhere_ends_with_it() -> None:
+    with Worker(name("leaves-a-daemon"), TIMEOUT, STARTUP) as worker:
+        right(worker.submit(LUCKY[0]).result(timeout=60), LUCKY[0])
+        assert worker._child is not None
+        mark = worker._child._mark
+        carriers = [p for p in processes() if started_with(p, mark)]
+        assert sum(_in_group(p, worker.pid or 0) for p in carriers) == 1
+        assert len(carriers) == 2  # the child, and the daemon in a session of its own
+    assert not [p for p in processes() if started_with(p, mark)]
+
+
+def test_a_successor_that_keeps_the_pipes_is_no_way_out() -> None:
+    answer = ask("leaves-a-successor", LUCKY[:1], timeout=0.2, startup=0.3)[0]
+    assert reason(answer) == "no answer within 0.5 s"
+
+
+PARENT = """
+import sys, time
+from gradparity.harness.workers import Worker
+from gradparity.tests.test_workers import UNLUCKY, name
+worker = Worker(name("hang"), 600.0)
+worker.submit(UNLUCKY)
+while worker.pid is None:
+    time.sleep(0.01)
+time.sleep(float(sys.argv[1]))
+print(worker.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("after", [0, 1])  # while it starts; when it hangs
+def test_a_child_does_not_outlive_a_parent_that_is_killed(after: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(after)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        os.kill(pid, 0)  # it is there
+        parent.kill()
     gone(pid)
 
 
@@ -325,15 +487,18 @@ def test_a_worker_that_was_asked_nothing_starts_nothing() -> None:
     assert worker.pid is None
 
 
-def test_children_get_one_thread_unless_the_user_said_otherwise(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_children_get_one_thread_and_keep_their_memory_unless_the_user_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    script = "import os, sys; sys.exit(os.environ['OMP_NUM_THREADS'] + os.environ['MKL_NUM_THREADS'])"
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+    monkeypatch.setenv(names[0], "4")
+    monkeypatch.delenv(names[1], raising=False)
+    monkeypatch.setenv(names[2], "7")
+    monkeypatch.delenv(names[3], raising=False)
+    script = f"import os, sys; sys.exit(' '.join(os.environ[name] for name in {names}))"
     with Worker(f"exec:{shlex.quote(sys.executable)} -c {shlex.quote(script)}", TIMEOUT, STARTUP) as worker:
         answer = worker.submit(LUCKY[0]).result(timeout=60)
-    assert answer.message.endswith("ends with:\n41")
+    assert answer.message.endswith(f"ends with:\n4 1 7 {2**25}")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -17,7 +17,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 DTYPES = {"F64": "<f8", "F32": "<f4"}
 NAMES = {"<f8": "F64", "<f4": "F32"}
 DECLINED = "sigmoid and half_squared_error only, in float64 and float32"
-AUTHOR = json.dumps({"name": "minimal", "version": "1", "language": "Python"})
+AUTHOR = '{"name":"minimal","version":"1","language":"Python"}'
 
 
 def read() -> tuple[dict[str, str], Arrays | None] | None:
@@ -47,7 +47,7 @@ def write(kind: str, case_id: str, arrays: Arrays, **more: str) -> None:
         place = [len(body), len(body) + len(data)]
         header[name] = {"dtype": NAMES[array.dtype.str], "shape": list(array.shape), "data_offsets": place}
         body += data
-    text = json.dumps(header).encode()
+    text = json.dumps(header, separators=(",", ":")).encode()
     sys.stdout.buffer.write(struct.pack("<Q", len(text)) + text + body)
     sys.stdout.buffer.flush()
 
@@ -59,18 +59,21 @@ def sigmoid(z: Any) -> Any:
 
 
 def gradients(network: dict[str, Any], given: Arrays) -> Arrays:
-    """BP1 to BP4; x and y hold one example a row."""
-    depth, m = len(network["layers"]), len(given["x"])
-    a = [given["x"]]
-    for l in range(1, depth + 1):
-        a.append(sigmoid(a[-1] @ given[f"W{l}"].T + given[f"b{l}"]))
-    delta = (a[-1] - given["y"]) * a[-1] * (1 - a[-1])
-    if network["reduction"] == "mean":
-        delta /= m
-    answer = {}
-    for l in range(depth, 0, -1):
-        answer[f"dW{l}"], answer[f"db{l}"] = delta.T @ a[l - 1], delta.sum(axis=0)
-        delta = delta @ given[f"W{l}"] * a[l - 1] * (1 - a[l - 1])
+    """The four equations; x and y hold one example a row, and σ′(z) = a (1 - a)."""
+    L, y = len(network["layers"]), given["y"]
+    share = len(y) if network["reduction"] == "mean" else 1
+    a, answer = given["x"], {}
+    for l in range(1, L + 1):
+        answer[f"z{l}"] = a @ given[f"W{l}"].T + given[f"b{l}"]
+        answer[f"a{l}"] = a = sigmoid(answer[f"z{l}"])
+    answer["cost"] = np.asarray(((a - y) ** 2).sum() / 2 / share)
+    back = (a - y) / share
+    for l in range(L, 0, -1):
+        a, before = answer[f"a{l}"], answer[f"a{l - 1}"] if l > 1 else given["x"]
+        answer[f"delta{l}"] = delta = back * a * (1 - a)  # BP1, then BP2
+        answer[f"db{l}"] = delta.sum(axis=0)  # BP3
+        answer[f"dW{l}"] = delta.T @ before  # BP4
+        back = delta @ given[f"W{l}"]
     return answer
 
 
