@@ -31,11 +31,12 @@ class Standing:
     why: str
 
 
-def standings(expectations: Expectations, settings: Settings, tally: Tally) -> Iterator[Standing]:
-    """Say of every entry that is about somebody who was judged whether it still holds, one process each."""
+def standings(
+    expectations: Expectations, settings: Settings, workers: Mapping[str, Worker], tally: Tally
+) -> Iterator[Standing]:
+    """Say of every entry that is about somebody who was judged whether it still holds."""
     for name in settings.implementations:
-        with Worker(name, settings.timeout) as worker:
-            yield from recheck(expectations, settings, worker, tally.version(name), tally.counted.shown)
+        yield from recheck(expectations, settings, workers[name], tally.version(name), tally.counted.shown)
 
 
 def recheck(

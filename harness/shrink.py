@@ -10,10 +10,9 @@ Every step is judged like any other case, certificate and all, so a small case i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 
 import numpy as np
 
@@ -154,18 +153,18 @@ def asking(worker: Worker) -> Ask:
 Covering = Callable[[str, Case, Broken], Expectation | None]
 
 
-def shrunk(findings: Iterable[Finding], timeout: float, covering: Covering) -> Iterator[Finding]:
-    """Give each finding with its smallest case made minimal; one process an implementation.
+def shrunk(
+    findings: Iterable[Finding], workers: Mapping[str, Worker], covering: Covering
+) -> Iterator[Finding]:
+    """Give each finding with its smallest case made minimal, by asking the worker of its implementation.
 
     What nobody expected stays so: it is never shrunk to what somebody does.
     """
-    for name, listed in groupby(findings, key=lambda finding: finding.implementation):
-        with Worker(name, timeout) as worker:
-            ask = asking(worker)
-            for finding in listed:
-                alike = partial(_alike, ask, covering, name, finding.expectation)
-                case, broken = shrink(finding.smallest.case, finding.smallest.blamed, alike)
-                yield replace(finding, smallest=Divergence(case, name, broken))
+    for finding in findings:
+        name, smallest = finding.implementation, finding.smallest
+        alike = partial(_alike, asking(workers[name]), covering, name, finding.expectation)
+        case, broken = shrink(smallest.case, smallest.blamed, alike)
+        yield replace(finding, smallest=Divergence(case, name, broken))
 
 
 def _alike(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -28,6 +29,7 @@ from .run import Run, exit_status
 from .shards import judge_shards, write_shard
 from .shrink import shrunk
 from .verdict import Verdict
+from .workers import Worker
 
 
 def verify(
@@ -47,10 +49,14 @@ def verify(
     expectations = Expectations(Path(settings.expect))
     run = Run(out or _free_folder(), settings, command, expectations, resume)
     errors, lost = Console(stderr=True), dict[int, str]()
-    with Progress(
+    with ExitStack() as stack, Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[verdicts]}"), console=errors, transient=True,
     ) as progress:  # fmt: skip
+        # One worker an implementation for the whole run: a start takes seconds. None starts before it is asked.
+        workers = {
+            name: stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations
+        }
         task = progress.add_task("starting", total=settings.cases, verdicts="")
         counted, pending = Counter[str](), run.pending
 
@@ -74,17 +80,19 @@ def verify(
                 write_shard(run.folder, shard)
                 progress.update(task, advance=shard.tally.counted.cases)
         else:
-            for shard in judge_shards(settings, expectations, pending, announce, judged):
+            for shard in judge_shards(
+                settings, expectations, pending, announce, judged, list(workers.values())
+            ):
                 write_shard(run.folder, shard)
         tally = run.tally()
         findings, minimal = tally.findings(expectations), list[Finding]()
         progress.update(task, total=len(findings), completed=0, description="shrinking findings")
-        for finding in shrunk(findings, settings.timeout, partial(tally.covering, expectations)):
+        for finding in shrunk(findings, workers, partial(tally.covering, expectations)):
             minimal.append(finding)
             progress.update(task, advance=1)
         found = list[Standing]()
         progress.update(task, total=None, completed=0, description="checking expectations")
-        for standing in standings(expectations, settings, tally):
+        for standing in standings(expectations, settings, workers, tally):
             found.append(standing)
             progress.update(task, advance=1)
     content = run.close(tally, minimal, found, lost)
