@@ -90,13 +90,15 @@ class MyGrad:
             none = (np.zeros(tensor.shape) if tensor.grad is None else tensor.grad for tensor in tensors)
             return [np.asarray(grad, case.dtype) for grad in none]
 
-        weights = [mg.tensor(W) for W in case.parameters.weights]
-        biases = [mg.tensor(b) for b in case.parameters.biases]
+        # MyGrad guards the memory of arrays, and takes it that another array owns it; here bytes do.
+        x, y = np.array(case.x), np.array(case.y)
+        weights = [mg.tensor(np.array(W)) for W in case.parameters.weights]
+        biases = [mg.tensor(np.array(b)) for b in case.parameters.biases]
         shifts = [
             mg.tensor(np.zeros((case.batch, layer.width), case.dtype)) for layer in case.architecture.layers
         ]
         variables = (weights, biases, shifts)
-        cost, z, a = FUNCTIONS.network(case.architecture, variables, case.x, case.y, case.batch)
+        cost, z, a = FUNCTIONS.network(case.architecture, variables, x, y, case.batch)
         own = _loss(case, a[-1])
         cost = cost if own is None else own
         cost.backward()

@@ -16,6 +16,7 @@ from functools import partial
 
 import numpy as np
 
+from ..adapters.reference import Reference
 from ..adapters.registry import linked
 from ..reference.activations import Elementwise, activation
 from ..reference.enclosure import enclose
@@ -91,32 +92,29 @@ class Shrinker:
         for candidate in links_alone(self.case, self._answer, self.broken):
             if self.take(candidate):
                 break
+        self._lose_layers()
         self._lose_examples()
         self._lose_neurons()
         self._simplify()
 
-    def _lose_examples(self) -> None:
-        keep = self.case.batch
-        while keep > 1:
-            keep //= 2
-            rows = np.arange(self.case.batch)
-            if not any(self.take(_examples(self.case, part)) for part in (rows[:keep], rows[-keep:])):
+    def _lose_layers(self) -> None:
+        """Keep a few layers about the one that broke, fed with what came before them."""
+        for candidate in windows(self.case, self.broken.layer):
+            if self.take(candidate):
                 break
+
+    def _lose_examples(self) -> None:
         if self.broken.index and self.case.batch > 1 and self.broken.name[0] in "zad":
-            row = min(self.broken.index[0], self.case.batch - 1)
-            self.take(_examples(self.case, np.array([row])))
+            self.take(_examples(self.case, np.array([self.broken.index[0]])))
+        while any(self.take(_examples(self.case, part)) for part in fewer(self.case.batch)):
+            pass
 
     def _lose_neurons(self) -> None:
         for l in range(self.case.architecture.depth + 1):
-            width = self.case.architecture.widths[l]
-            while width > 1:
-                neurons = np.arange(width)
-                half = width // 2
-                if not any(
-                    self.take(_neurons(self.case, l, part)) for part in (neurons[:half], neurons[half:])
-                ):
-                    break
-                width = self.case.architecture.widths[l]
+            while l <= self.case.architecture.depth and any(
+                self.take(_neurons(self.case, l, part)) for part in fewer(self.case.architecture.widths[l])
+            ):
+                pass
 
     def _simplify(self) -> None:
         for name, array in self.case.tensors().items():
@@ -126,6 +124,19 @@ class Shrinker:
                 for value in simpler(float(self.case.tensors()[name][index])):
                     if self.take(_with(self.case, name, index, value)):
                         break
+
+
+#: Beyond so many, one of them alone is not worth a try.
+MOST_ALONE = 8
+
+
+def fewer(n: int) -> Iterator[Array]:
+    """Give some of n: either half, then all but one."""
+    every = np.arange(n)
+    if n > 1:
+        yield from (every[: n // 2], every[n // 2 :])
+    if 2 < n <= MOST_ALONE:
+        yield from (np.delete(every, i) for i in range(n))
 
 
 def shrink(case: Case, broken: Broken, ask: Ask) -> tuple[Case, Broken]:
@@ -213,6 +224,29 @@ def links_alone(case: Case, answer: Gradients, broken: Broken) -> Iterator[Case]
         )  # fmt: skip
     except MalformedError:
         return
+
+
+def windows(case: Case, layer: int) -> Iterator[Case]:
+    """Give networks of fewer neighbouring layers with this one (counted from 1) among them, the shortest first.
+
+    They are fed with the reference's own activations. Where the cost moves to another layer, its targets are 0, or 1.
+    """
+    network, depth = case.architecture, case.architecture.depth
+    a = [case.x, *(Reference().gradients(case).a or ())]
+    for length in range(1, depth):
+        for first in range(max(0, layer - length), min(layer, depth - length + 1)):
+            last = first + length
+            layers = network.layers[first:last]
+            parameters = Parameters(case.parameters.weights[first:last], case.parameters.biases[first:last])
+            target = np.zeros((case.batch, layers[-1].width), case.dtype)
+            for y in (case.y,) if last == depth else (target, target + case.dtype.type(1)):
+                try:
+                    yield Case(
+                        Architecture(network.widths[first], layers, network.cost, network.reduction),
+                        parameters, np.asarray(a[first]).astype(case.dtype), y, case.precision, case.regime,
+                    )  # fmt: skip
+                except MalformedError:
+                    continue
 
 
 #: C = -Σ y a, so that ∇_a C = -y: any error from above is handed down as it is.

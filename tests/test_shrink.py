@@ -112,8 +112,7 @@ def test_what_only_shows_in_its_network_keeps_it() -> None:
     found = ask(large())
     assert found is not None
     small, left = shrink(large(), found[1][0], ask)
-    assert small.architecture.depth == 4
-    assert small.architecture.widths == (1, 1, 1, 2, 1)  # softmax of one neuron has no slope
+    assert small.architecture.widths == (1, 1, 1)
     assert small.batch == 1
     assert left.name == "delta1"
 
@@ -125,13 +124,14 @@ def test_another_cause_is_not_followed() -> None:
         if case.architecture.depth > 1:
             tanh_has_a_billionth_more_slope(case, arrays)
         else:
-            arrays["a1"] = arrays["a1"] + 1
+            arrays["db1"] = arrays["db1"] + 1
 
     ask, _ = asking(tanh_here_and_identity_alone)
     found = ask(large())
     assert found is not None
-    small, _ = shrink(large(), next(one for one in found[1] if one.layer == 1), ask)
-    assert small.architecture.depth == 4
+    small, left = shrink(large(), next(one for one in found[1] if one.layer == 1), ask)
+    assert small.architecture.depth == 2
+    assert left.name.startswith("delta")
 
 
 def test_who_answers_no_more_leaves_the_case_as_it_is() -> None:
@@ -157,3 +157,35 @@ def test_a_small_case_is_left_alone() -> None:
 def test_simpler_numbers_come_first(value: float, first: list[float]) -> None:
     assert list(simpler(value))[: len(first)] == first
     assert value not in list(simpler(value))
+
+
+def test_layers_are_lost_where_nothing_is_known_of_what_is_between_them() -> None:
+    """An answer of ∂C/∂W and ∂C/∂b alone has no link that could be put to the test by itself."""
+    asked = []
+
+    def ask(case: Case) -> tuple[Gradients, Sequence[Broken]]:
+        asked.append(case)
+        answer = Reference().gradients(case)
+        db = [np.array(array) for array in answer.db]
+        for l in layers(case, "softplus"):
+            db[l - 1] += 1
+        alone = Gradients(answer.dW, db)
+        return alone, judge(case, alone).blamed
+
+    small, left = shrink(large(), ask(large())[1][0], ask)
+    assert small.architecture.depth <= 2
+    assert "softplus" in [layer.activation for layer in small.architecture.layers]
+    assert left.name.startswith("db")
+    assert len(asked) < MOST_ASKED
+
+
+def test_three_examples_become_two() -> None:
+    def ask(case: Case) -> tuple[Gradients, Sequence[Broken]]:
+        answer = Reference().gradients(case)
+        db = [np.array(array) * (2 if case.batch > 1 else 1) for array in answer.db]
+        wrong = replace(answer, db=db)
+        return wrong, judge(case, wrong).blamed
+
+    found = ask(large())
+    small, _ = shrink(large(), next(one for one in found[1] if one.equation == "BP3"), ask)
+    assert small.batch == 2
