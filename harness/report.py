@@ -15,9 +15,11 @@ from jinja2 import TemplateError
 
 from ..reports.annotations import annotate
 from ..reports.badge import badge
+from ..reports.baseline import Baseline
 from ..reports.html import answer, render
 from ..reports.junit import junit
 from ..reports.markdown import markdown
+from .compare import compare
 from .run import exit_status, read
 from .shards import RunFolderError
 
@@ -52,15 +54,21 @@ FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
-def report(folder: Path, wanted: Mapping[str, Path]) -> None:
+def report(folder: Path, wanted: Mapping[str, Path], baseline: Path | None = None) -> None:
     """Render a run in each of the formats and write them to their files.
 
-    Only run.json is read: a report names the documents of the findings and does not open them. Raises RunFolderError
-    with one sentence where the run or a file will not do; then nothing is written.
+    The HTML tells what moved since an earlier run, where ``baseline`` is one. It takes margins and case documents from
+    the folder, as far as they are there; the others read run.json alone. Raises RunFolderError with one sentence where
+    a run or a file will not do; then nothing is written.
     """
     content = read(folder)
+    before = Baseline(read(baseline), compare(baseline, folder)) if baseline else None
     try:
-        rendered = {path: FORMATS[name](content).encode(errors="replace") for name, path in wanted.items()}
+        pages = {
+            path: render(content, folder, before) if name == "html" else FORMATS[name](content)
+            for name, path in wanted.items()
+        }
+        rendered = {path: page.encode(errors="replace") for path, page in pages.items()}
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, TemplateError) as error:
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise RunFolderError(f"{folder} is damaged: its run.json cannot be rendered ({what})") from None

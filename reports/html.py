@@ -1,23 +1,35 @@
 """The report: one self-contained HTML file.
 
-Everything that is decided (order, words, digits) is decided here; report.html only lays it out. Names, messages and
-file names come from whoever is judged: the template escapes them, and the page may neither run nor load anything.
+Everything that is decided (order, words, digits) is decided here and in the modules beside it; the templates only lay
+it out. Names, messages and file names come from whoever is judged: the templates escape them, the page loads nothing,
+and runs nothing but its own two scripts, whose hashes it names.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from .aggregates import aggregate
+from .agreement import agreement
+from .baseline import Baseline
+from .causes import Cause, causes, power, short
+from .causes import listed as _list
+from .coverage import bars, coverage, pairs, spoken
+from .evidence import Evidence, evidence
+from .portraits import certificate, conventions, declined
 from .terminal import partly_asked
 
 EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
@@ -36,10 +48,12 @@ SIGNS = {
 #: Beyond this share of inconclusive verdicts nothing is said to agree; as the exit status has it.
 MOST_INCONCLUSIVE = 0.5
 
-#: Findings that are open when the page is, and those of one implementation that are not folded away together.
-OPEN, UNFOLDED = 3, 20
+#: Findings that are open when the page is, of the first cause; that are shown with everything; that are told in a line.
+#: With many, more is more than anybody reads, and the page stays below 3 MiB; all of them are in run.json.
+OPEN, DETAILED, TOLD = 1, 150, 1500
 
-_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+#: Bytes of case documents and programs in the page; the others stay in the run's folder.
+EMBEDDED = 600_000
 
 Content = Mapping[str, Any]
 
@@ -67,45 +81,75 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A finding as it is shown; ``number`` is its place in run.json, which its case file and the terminal share."""
+class Shown:
+    """A cause with its findings; beyond the first of all, they are told and not shown."""
 
-    number: int
-    open: bool
-    data: Content
-    share: float
-    #: The exact value and how surely it is known, to thirty digits.
-    exact: str
-    certainty: str
-    #: How many characters of the result are those of the exact value.
-    shared: int
-    relative: str
+    cause: Cause
+    findings: Sequence[Evidence]
+    told: Sequence[tuple[int, Content]]
+    left_out: int
 
 
-def write_report(content: Mapping[str, Any], path: Path) -> None:
-    """Write the report of a finished run (the content of its run.json)."""
-    path.write_text(render(content), encoding="utf-8", errors="replace")  # a name may hold what UTF-8 cannot
+def write_report(content: Mapping[str, Any], path: Path, baseline: Baseline | None = None) -> None:
+    """Write the report of a finished run (the content of its run.json) into its folder, which holds the rest of it."""
+    page = render(content, path.parent, baseline)
+    path.write_text(page, encoding="utf-8", errors="replace")  # a name may hold what UTF-8 cannot
 
 
-def render(content: Content) -> str:
-    """Give the report's HTML."""
+def render(content: Content, folder: Path | None = None, baseline: Baseline | None = None) -> str:
+    """Give the report's HTML. Without the run's folder it has no margins, programs and documents, and says so."""
+    matrix = judged(content)
+    found = aggregate(folder) if folder else None
+    portraits = content.get("portraits") or {}
+    return _environment().get_template("report.html").render(
+        run=content, matrix=matrix, answer=answer(content), word=worst(one.word for one in matrix),
+        total=total(content["matrix"]), began=datetime.fromtimestamp(content["began"], UTC),
+        causes=_causes(content, folder, baseline), baseline=baseline,
+        unanswered=unanswered(matrix), partly=partly_asked(content),
+        agreement=agreement(found, content["settings"]) if found and found.margins else None,
+        drawn=coverage(content, found), spoken=spoken(found) if found else [],
+        pairs=pairs(found, content["settings"]) if found else [],
+        portraits=portraits, conventions=conventions(portraits), certificate=certificate(portraits),
+        declined=declined(portraits), seconds=bars(content["rates"]["seconds"]),
+    )  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    here = Path(__file__).parent
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(radii=radii, margin=margin, href=href, component=component)
-    matrix = judged(content)
-    return environment.get_template("report.html").render(
-        run=content, matrix=matrix, signs=SIGNS, equations=EQUATIONS, unfolded=UNFOLDED,
-        answer=answer(content), word=worst(one.word for one in matrix), total=total(content["matrix"]),
-        began=datetime.fromtimestamp(content["began"], UTC), groups=findings(content, matrix),
-        unanswered=unanswered(matrix), partly=partly_asked(content),
-        drawn=[(key, bars(content["drawn"][key])) for key in _DRAWN],
-        seconds=bars(content["rates"]["seconds"]),
-    )  # fmt: skip
+    environment.filters.update(
+        radii=short, margin=margin, href=href, component=component, power=power, six=six
+    )
+    scripts = [(here / name).read_text(encoding="utf-8") for name in ("plot.js", "report.js")]
+    environment.globals.update(
+        signs=SIGNS,
+        equations=EQUATIONS,
+        scripts=[Markup(text) for text in scripts],  # ours, as the style sheet is
+        hashes=" ".join(f"'sha256-{_digest(text)}'" for text in scripts),
+    )
+    return environment
 
 
-_DRAWN = ("regime", "cost", "activation", "depth")
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _causes(content: Content, folder: Path | None, baseline: Baseline | None) -> list[Shown]:
+    shown, detailed, told, room = list[Shown](), DETAILED, TOLD, EMBEDDED
+    for cause in causes(content):
+        pieces = list[Evidence]()
+        for number, one in cause.findings[:detailed]:
+            is_open = detailed == DETAILED and len(pieces) < OPEN and not one["expected"]
+            pieces.append(evidence(number, one, content, folder if room > 0 else None, baseline, is_open))
+            room -= len(pieces[-1].document) + len(pieces[-1].program)
+        rest = cause.findings[len(pieces) :]
+        shown.append(Shown(cause, pieces, rest[:told], len(rest[told:])))
+        detailed, told = detailed - len(pieces), told - len(rest[:told])
+    return shown
 
 
 def total(entries: Iterable[Content]) -> Counter[str]:
@@ -183,10 +227,6 @@ def answer(content: Content) -> str:
 _SINGULAR = {"diverge": "diverges", "fail": "fails", "say": "says", "agree": "agrees"}
 
 
-def _list(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
-
-
 def _entries(content: Content, name: str, precision: str | None = None) -> list[Content]:
     return [
         e for e in content["matrix"] if e["implementation"] == name and precision in (None, e["precision"])
@@ -194,7 +234,7 @@ def _entries(content: Content, name: str, precision: str | None = None) -> list[
 
 
 def judged(content: Content) -> list[Judged]:
-    """Give the matrix, worst first: by the share of an implementation's verdicts that diverge or failed."""
+    """Give the matrix, worst first: by the share of verdicts that failed, or diverge though nobody expects it."""
     numbered = sorted(enumerate(content["findings"], start=1), key=lambda f: -f[1]["cases"])
 
     def cell(name: str, precision: str, equation: str) -> Cell:
@@ -207,9 +247,10 @@ def judged(content: Content) -> list[Judged]:
         word = standing(total([entry])) if entry else "not answered"
         return Cell(equation, word, entry, own[0] if own else 0, len(own))
 
-    def badness(entries: Iterable[Content]) -> float:
+    def badness(entries: Iterable[Content]) -> tuple[float, float]:
         counted = total(entries)
-        return -(counted["diverges"] + counted["failed"]) / max(1, counted["verdicts"])
+        bad, number = counted["diverges"] + counted["failed"], max(1, counted["verdicts"])
+        return (counted["expected"] - bad) / number, -bad / number  # what nobody expects is worse
 
     def row(number: int, author: Content) -> Judged:
         name, precisions = author["name"], content["settings"]["precisions"]
@@ -224,38 +265,6 @@ def judged(content: Content) -> list[Judged]:
     return sorted(rows, key=lambda one: badness(_entries(content, one.author["name"])))
 
 
-def findings(content: Content, matrix: Sequence[Judged]) -> list[tuple[Judged, list[Finding]]]:
-    """Give the findings by implementation, both worst first: those that occur in the largest share of the cases."""
-    numbered = list(enumerate(content["findings"], start=1))
-    numbered.sort(key=lambda f: (-f[1]["cases"], -f[1]["largest_margin"]))
-    shown = [_finding(n, f, place < OPEN, content) for place, (n, f) in enumerate(numbered)]
-    groups = [(one, [f for f in shown if f.data["implementation"] == one.author["name"]]) for one in matrix]
-    return sorted((group for group in groups if group[1]), key=lambda group: shown.index(group[1][0]))
-
-
-def _finding(number: int, data: Content, is_open: bool, content: Content) -> Finding:
-    exact, _, certainty = data["exact"].strip("[]").partition(" +/- ")
-    shared, relative = 0, "not defined"
-    try:
-        true, result = Decimal(exact), Decimal(data["result"])
-        if true.is_finite() and result.is_finite():
-            if true.adjusted() == result.adjusted():
-                shared = _shared_prefix(exact, data["result"])
-            if true:
-                relative = power(float(abs((result - true) / true)))
-    except (InvalidOperation, OverflowError):
-        pass  # an exact value that is only known as a ball around zero, or a result that is not a number
-    asked = next(one["cases"] for one in content["implementations"] if one["name"] == data["implementation"])
-    share = data["cases"] / max(1, asked)
-    return Finding(number, is_open, data, share, exact, certainty, shared, relative)
-
-
-def _shared_prefix(one: str, other: str) -> int:
-    """Count the characters with which both begin."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
 def unanswered(matrix: Sequence[Judged]) -> list[tuple[str, str, str]]:
     """Give what an implementation never answers, so that nobody takes an empty cell for agreement."""
     gaps = [
@@ -265,29 +274,17 @@ def unanswered(matrix: Sequence[Judged]) -> list[tuple[str, str, str]]:
     return [gap for gap in gaps if gap[2]]
 
 
-def bars(counted: Mapping[str, float]) -> list[tuple[str, float, float]]:
-    """Give name, number and share of the largest; numbers in their own order, names by how often they were drawn."""
-    numeric = all(name.isdecimal() for name in counted)
-    names = sorted(counted, key=lambda name: int(name) if numeric else -counted[name])
-    return [(name, counted[name], counted[name] / (max(counted.values()) or 1)) for name in names]
-
-
 def margin(value: float) -> str:
     """Show the margin of what agrees: rounded down, so that 1.00 is the edge itself."""
     return f"{math.floor(value * 100) / 100:.2f}"
 
 
-def radii(value: float) -> str:
-    """Show the margin of what diverges."""
-    if not math.isfinite(value):
-        return "infinitely many"
-    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" if value < 1e7 else power(value)
-
-
-def power(value: float) -> str:
-    """Show two digits and a power of ten."""
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return f"{mantissa} × 10{str(int(exponent)).translate(_POWERS)}" if exponent and value else mantissa
+def six(value: object) -> str:
+    """Show a number that Python wrote with the digits that people compare."""
+    try:
+        return f"{float(str(value)):.6g}"
+    except ValueError:
+        return str(value)
 
 
 def href(file: str) -> str:
