@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 # Exit status 1 says that something diverges, which is an answer and no failure of `make`.
 verify: .venv/installed
-	$(BIN)/gradparity verify || test $$? -eq 1
+	$(BIN)/gradparity verify --full-report || test $$? -eq 1
 
 test: .venv/installed lint
 	$(BIN)/pytest --numprocesses 2 --dist loadfile

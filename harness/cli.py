@@ -148,6 +148,11 @@ def gradparity() -> None:
 )
 @click.option("--scheduler", default="", help="The address of a Dask scheduler, whose workers are to judge.")
 @click.option(
+    "--full-report",
+    is_flag=True,
+    help="Measure what else a report can show: conventions, the accuracy of every function, others' values.",
+)
+@click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, with the settings that it was begun with."
 )
 def verify(
@@ -164,6 +169,7 @@ def verify(
     modes: str | None,
     jobs: int,
     scheduler: str,
+    full_report: bool,
     resume: bool,
 ) -> None:
     """Judge implementations, and write a run and its report.
@@ -178,7 +184,7 @@ def verify(
     from ..adapters import registry
     from .campaign import Settings
     from .cluster import ClusterError
-    from .expectations import SHIPPED, ExpectationsError
+    from .expectations import ExpectationsError
     from .shards import RunFolderError
     from .verify import verify as run
 
@@ -200,17 +206,17 @@ def verify(
                 precision,
                 timeout,
                 expensive=expensive,
-                expect=str((expect or SHIPPED).resolve()),
+                expect=str(expect.resolve()) if expect else "",
                 answers=answers,
             ).only(only)
         command = shlex.join(["gradparity", *sys.argv[1:]])
-        sys.exit(run(settings, out, command, write_expectations, jobs, scheduler, resume))
+        sys.exit(run(settings, out, command, write_expectations, jobs, scheduler, resume, full_report))
     except (ClusterError, ExpectationsError, RunFolderError) as error:
         raise _Refusal(str(error)) from None
 
 
 #: What `verify --resume` may be told beside the folder; all the rest is the run's own.
-_ANEW = ("out", "resume", "jobs", "scheduler", "write_expectations")
+_ANEW = ("out", "resume", "jobs", "scheduler", "write_expectations", "full_report")
 
 
 def _begun(out: Path | None) -> Settings:
@@ -354,8 +360,11 @@ _rendered = partial(click.option, type=click.Path(path_type=Path), metavar="FILE
 @_rendered("--junit", help="JUnit XML, which CI servers read.")
 @_rendered("--json", help="run.json with its answer, and without infinities.")
 @_rendered("--badge", help="For an endpoint badge of shields.io.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), help="An earlier run: the HTML tells what moved since."
+)
 @click.option("--annotations", is_flag=True, help="Print an error of a GitHub workflow for each bad check.")
-def report(run: Path, annotations: bool, **files: Path | None) -> None:
+def report(run: Path, baseline: Path | None, annotations: bool, **files: Path | None) -> None:
     """Render a finished run again. With no option, RUN/report.html is written.
 
     FILE may be - for standard output, of one report.
@@ -373,7 +382,7 @@ def report(run: Path, annotations: bool, **files: Path | None) -> None:
     if len(set(wanted.values())) < len(wanted):
         raise _Refusal("each report needs a file of its own, and only one can go to standard output")
     try:
-        render(run, wanted or {"html": run / "report.html"})
+        render(run, wanted or {"html": run / "report.html"}, baseline)
     except RunFolderError as error:
         raise _Refusal(str(error)) from None
 

@@ -103,9 +103,10 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Expectations:
-    """The entries of one file. Raises ExpectationsError where the file cannot be used."""
+    """The entries of one file, or of the shipped one. Raises ExpectationsError where the file cannot be used."""
 
-    def __init__(self, path: Path = SHIPPED) -> None:
+    def __init__(self, named: Path | str = "") -> None:
+        path = Path(named) if named else SHIPPED
         self.path = path
         try:
             text = path.read_text(encoding="utf-8")

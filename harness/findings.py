@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..reference.network import Case
 from .campaign import Divergence
 from .expectations import Expectation
+from .workers import Worker
 
 #: What breaks when an equation does, apart from the functions in it.
 _PRODUCTS = {"z": "the matrix product", "db": "the sum over the batch", "dW": "the matrix product"}
@@ -60,6 +61,8 @@ class Finding:
     smallest: Divergence
     #: What expects it; None where nobody does.
     expectation: Expectation | None = None
+    #: What other implementations give for the same component of the same case, where they were asked.
+    others: Sequence[tuple[str, float]] = ()
 
     @property
     def sentence(self) -> str:
@@ -169,3 +172,16 @@ def _where(group: Group) -> str:
     if group.lowest_z == group.highest_z:
         return f"z = {group.lowest_z:.6g}, {cases}"
     return f"z from {group.lowest_z:.6g} to {group.highest_z:.6g}, {cases}"
+
+
+def with_others(finding: Finding, workers: Mapping[str, Worker]) -> Finding:
+    """Ask everybody else for the component that a finding shows."""
+    smallest = finding.smallest
+    asked = {name: worker.submit(smallest.case) for name, worker in workers.items()}
+    given = {
+        name: future.result().gradients for name, future in asked.items() if name != finding.implementation
+    }
+    name, index = smallest.blamed.name, smallest.blamed.index
+    tensors = {other: answer.tensors() for other, answer in given.items() if answer is not None}
+    others = [(other, float(arrays[name][index])) for other, arrays in tensors.items() if name in arrays]
+    return replace(finding, others=others)

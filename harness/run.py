@@ -93,12 +93,13 @@ class Run:
         findings: Sequence[Finding],
         standings: Sequence[Standing] = (),
         lost: Mapping[int, str] = {},
+        extras: Mapping[str, Any] = {},
     ) -> dict[str, Any]:
         """Write the findings, the unexpected first, and the closing mark; gives run.json's content.
 
-        ``lost`` says of shards that could not be judged why.
+        ``lost`` says of shards that could not be judged why. ``extras`` is what only the report needs.
         """
-        content = self._content(tally, findings, standings, lost)
+        content = {**self._content(tally, findings, standings, lost), **extras}
         self._write(content)
         return content
 
@@ -210,6 +211,7 @@ class Run:
             "expected": finding.expectation is not None,
             "reason": finding.expectation.reason if finding.expectation else None,
             "link": finding.expectation.link if finding.expectation else "",
+            "others": [{"implementation": name, "result": repr(value)} for name, value in finding.others],
             "case": file,
             "sentence": finding.sentence,
             "cases": finding.cases,
@@ -265,8 +267,9 @@ def settings_of(folder: Path) -> Settings:
         raise RunFolderError(f"{folder} is finished, so there is nothing to go on with")
     if written != FORMAT:
         raise RunFolderError(f"{folder} was begun by another version of gradparity; begin it again")
-    if Expectations(Path(settings.expect)).digest != digest:
-        raise RunFolderError(f"{settings.expect} has changed since {folder} was begun; begin it again")
+    if Expectations(settings.expect).digest != digest:
+        file = settings.expect or "what is expected of the frameworks"
+        raise RunFolderError(f"{file} has changed since {folder} was begun; begin it again")
     return settings
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -23,7 +24,8 @@ from ..reports.html import write_report
 from ..reports.terminal import summary
 from .campaign import Judged, Settings
 from .expectations import Expectations
-from .findings import Finding
+from .findings import Finding, with_others
+from .portrait import portrait
 from .recheck import Standing, standings
 from .run import Run, exit_status
 from .shards import judge_shards, write_shard
@@ -40,13 +42,14 @@ def verify(
     jobs: int = 1,
     scheduler: str = "",
     resume: bool = False,
+    full_report: bool = False,
 ) -> int:
     """Judge as the settings say, and give the exit status. Expectations are drafted into a file where one is given.
 
     More than one job, or a Dask ``scheduler``'s address, judges shards side by side. Raises ExpectationsError where
     the file of expectations cannot be used, RunFolderError where ``out`` will not do, ClusterError without a cluster.
     """
-    expectations = Expectations(Path(settings.expect))
+    expectations = Expectations(settings.expect)
     run = Run(out or _free_folder(), settings, command, expectations, resume)
     errors, lost = Console(stderr=True), dict[int, str]()
     with ExitStack() as stack, Progress(
@@ -95,7 +98,18 @@ def verify(
         for standing in standings(expectations, settings, workers, tally):
             found.append(standing)
             progress.update(task, advance=1)
-    content = run.close(tally, minimal, found, lost)
+        extras: dict[str, Any] = {}
+        if full_report:
+            progress.update(
+                task, total=len(workers), completed=0, description="measuring functions and conventions"
+            )
+            extras["portraits"] = dict[str, Any]()
+            for name, worker in workers.items():
+                extras["portraits"][name] = portrait(worker, settings.precisions)
+                progress.update(task, advance=1)
+            progress.update(task, total=None, completed=0, description="asking others for what was found")
+            minimal = [with_others(finding, workers) for finding in minimal]
+    content = run.close(tally, minimal, found, lost, extras)
     if drafted:
         from .draft import write_draft
 

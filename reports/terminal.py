@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .causes import Cause, causes
+
 _EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
 
 
@@ -72,22 +74,44 @@ def partly_asked(content: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _findings(numbered: Sequence[tuple[int, Mapping[str, Any]]], kind: str, console: Console) -> None:
+def _unexpected(numbered: Sequence[tuple[int, Mapping[str, Any]]], console: Console) -> None:
     if numbered:
         console.print(
-            f"[bold]{len(numbered)} {kind}finding{'s' * (len(numbered) > 1)}[/], each confirmed in arbitrary precision:"
+            f"[bold]{len(numbered)} finding{'s' * (len(numbered) > 1)}[/], each confirmed in arbitrary precision:"
         )
     for number, finding in numbered:
-        why = f"; [dim]{escape(finding['reason'])}[/]" if finding["expected"] else ""
-        console.print(f"{number:3}. {escape(finding['sentence'])}{why}", highlight=False, soft_wrap=True)
+        console.print(f"{number:3}. {escape(finding['sentence'])}", highlight=False, soft_wrap=True)
+
+
+def _expected(found: Sequence[Cause], console: Console) -> None:
+    """Print a line a cause; what is known needs no more."""
+    number = sum(len(one.findings) for one in found)
+    if number:
+        console.print(f"[bold]{number} expected finding{'s' * (number > 1)}[/]; what is known:")
+    for one in found:
+        numbers = [number for number, _ in one.findings]
+        console.print(
+            f"  [dim]≈[/] {escape(one.title)} [dim]({_spans(numbers)})[/]", highlight=False, soft_wrap=True
+        )
+
+
+def _spans(numbers: Sequence[int]) -> str:
+    """Write numbers in order, those that follow one another as a span."""
+    spans = list[list[int]]()
+    for one in sorted(numbers):
+        if spans and spans[-1][-1] == one - 1:
+            spans[-1].append(one)
+        else:
+            spans.append([one])
+    return ", ".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else str(span[0]) for span in spans)
 
 
 def summary(content: Mapping[str, Any], console: Console) -> None:
     """Print the closing table and the findings of a finished run."""
     console.print(_matrix(content))
     numbered = list(enumerate(content["findings"], start=1))
-    _findings([one for one in numbered if not one[1]["expected"]], "", console)
-    _findings([one for one in numbered if one[1]["expected"]], "expected ", console)
+    _unexpected([one for one in numbered if not one[1]["expected"]], console)
+    _expected([one for one in causes(content) if one.expected], console)
     for one in content["expectations"]:
         if one["holds"] is False:
             console.print(
