@@ -104,7 +104,7 @@ class Shrinker:
                 break
 
     def _lose_examples(self) -> None:
-        if self.broken.index and self.case.batch > 1 and self.broken.name[0] in "zad":
+        if self.case.batch > 1 and self.broken.name.startswith(("z", "a", "delta")):
             self.take(_examples(self.case, np.array([self.broken.index[0]])))
         while any(self.take(_examples(self.case, part)) for part in fewer(self.case.batch)):
             pass

@@ -177,7 +177,7 @@
       const stroke = (one) => ({ stroke: colour(one), strokeWidth: 2, strokeDasharray: ["none", "6 3", "2 3", "8 3 2 3"][precisions.indexOf(one.precision) % 4] });
       const svg = Plot.plot({
         width: Math.max(320, Math.min(id === "plot-curves" ? 1100 : 620, box.clientWidth)), height: id === "plot-curves" ? 320 : 240,
-        marginLeft: 48, marginBottom: 40, style: { background: "none", color: "inherit", fontSize: "12px" },
+        marginLeft: 48, marginBottom: 48, style: { background: "none", color: "inherit", fontSize: "12px" },
         x: options.x, y: options.y,
         marks: [
           ...options.edge,

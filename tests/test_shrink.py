@@ -189,3 +189,18 @@ def test_three_examples_become_two() -> None:
     found = ask(large())
     small, _ = shrink(large(), next(one for one in found[1] if one.equation == "BP3"), ask)
     assert small.batch == 2
+
+
+def test_a_weight_s_place_is_no_example_s() -> None:
+    """dW[23, 0] of a batch of three: 23 counts neurons."""
+
+    def the_last_row_is_wrong(case: Case, arrays: dict[str, np.ndarray]) -> None:
+        arrays["dW1"][-1] *= 1 + 1e-6
+
+    ask, _ = asking(the_last_row_is_wrong)
+    network = Architecture(2, (Layer(24, "tanh"), Layer(2, "tanh")), Cost("squared_error"))
+    asked = case(network, 3, BY_NAME["ordinary"], 2, "float64")
+    found = ask(asked)
+    assert found is not None
+    small, left = shrink(asked, found[1][0], ask)
+    assert (small.batch, small.architecture.widths, left.name) == (1, (1, 1), "dW1")
