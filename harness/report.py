@@ -13,6 +13,8 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from ..adapters.document import read_case
+from ..reference.network import MalformedError
 from ..reports.annotations import annotate
 from ..reports.badge import badge
 from ..reports.baseline import Baseline
@@ -21,7 +23,7 @@ from ..reports.junit import junit
 from ..reports.markdown import markdown
 from .compare import compare
 from .run import exit_status, read
-from .shards import RunFolderError
+from .shards import RunFolderError, read_tally
 
 #: In place of a file, for standard output.
 STDOUT = Path("-")
@@ -54,6 +56,21 @@ FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
+def _undamaged(folder: Path) -> None:
+    """Raise RunFolderError where a shard or a case document is not what was written; they may be left out."""
+    for path in sorted((folder / "verdicts").glob("*.parquet")):
+        if not path.stem.isdecimal():
+            raise RunFolderError(f"{path} is no shard of this run")
+        read_tally(folder, int(path.stem))
+    for path in sorted((folder / "findings").glob("*.safetensors")):
+        try:
+            read_case(path.read_bytes())
+        except OSError as error:
+            raise RunFolderError(f"{path} cannot be read: {error.strerror}") from None
+        except MalformedError as error:
+            raise RunFolderError(f"{path} is not a case document: {error}") from None
+
+
 def report(folder: Path, wanted: Mapping[str, Path], baseline: Path | None = None) -> None:
     """Render a run in each of the formats and write them to their files.
 
@@ -62,6 +79,7 @@ def report(folder: Path, wanted: Mapping[str, Path], baseline: Path | None = Non
     a run or a file will not do; then nothing is written.
     """
     content = read(folder)
+    _undamaged(folder)
     before = Baseline(read(baseline), compare(baseline, folder)) if baseline else None
     try:
         pages = {

@@ -36,6 +36,7 @@ HOSTILE = (
 MESSAGE = "first\n\n# second\r\n::error title=x::y\n```\n| - | \x00\x1b[31m\ud800 last"
 
 Content = dict[str, Any]
+WEIGHT = f"exec:{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'tampered.py'))} weight"
 
 
 @pytest.fixture(scope="module")
@@ -415,8 +416,6 @@ def test_report_writes_each_format(
 def test_report_without_options_writes_the_report_again(
     gradparity: Gradparity, run: Path, content: Content
 ) -> None:
-    (run / "findings").mkdir()
-    (run / content["findings"][0]["case"]).write_bytes(b"\xff" * 8 + b"this header lies")
     assert gradparity("report", "run").returncode == 0
     assert (run / "report.html").read_text() == render(content)
 
@@ -487,3 +486,48 @@ def test_where_one_file_cannot_be_written_none_is(
     assert "cannot be written" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert [path.name for path in run.iterdir()] == ["run.json"]
+
+
+# ------------------------------------------------------------------------------------------ a poisoned folder
+
+
+def truncated_shard(folder: Path) -> None:
+    shard = folder / "verdicts" / "00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+
+
+def foreign_shard(folder: Path) -> None:
+    (folder / "verdicts" / "00001.parquet").write_bytes(b"hello")
+
+
+def named_by_somebody(folder: Path) -> None:
+    (folder / "verdicts" / "mine.parquet").write_bytes((folder / "verdicts" / "00000.parquet").read_bytes())
+
+
+def lying_header(folder: Path) -> None:
+    document = next((folder / "findings").iterdir())
+    document.write_bytes(b"\xff" * 7 + b"\x7f" + document.read_bytes()[8:])
+
+
+@pytest.mark.parametrize(
+    ("poison", "sentence"),
+    [
+        (truncated_shard, "00000.parquet is no Parquet file, or was cut short"),
+        (foreign_shard, "00001.parquet is no Parquet file, or was cut short"),
+        (named_by_somebody, "mine.parquet is no shard of this run"),
+        (lying_header, "is not a case document: "),
+    ],
+)
+def test_a_poisoned_folder_is_refused_and_nothing_is_written(
+    gradparity: Gradparity, tmp_path: Path, poison: Callable[[Path], None], sentence: str
+) -> None:
+    gradparity("verify", WEIGHT, "--cases", "8", "--precision", "float64", "--out", "run")
+    poison(tmp_path / "run")
+    before = (tmp_path / "run" / "report.html").read_bytes()
+    for options in ((), ("--markdown", "run.md", "--html", "run.html")):
+        done = gradparity("report", "run", *options)
+        assert done.returncode == 2
+        assert sentence in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert (tmp_path / "run" / "report.html").read_bytes() == before
+    assert not list(tmp_path.glob("run.*"))
