@@ -8,6 +8,8 @@ import sys
 
 import pytest
 from gradparity import Architecture, Cost, Layer
+from gradparity.harness.judgement import judge
+from gradparity.harness.verdict import Verdict
 from gradparity.harness.workers import Answer, Worker
 from gradparity.property_tests.regimes import BY_NAME, case
 
@@ -61,8 +63,6 @@ def test_views_are_views_and_hold_the_same_numbers() -> None:
 
 
 def test_views_are_judged() -> None:
-    plain, strided = ask("torch:eager").gradients, ask("torch:strided").gradients
-    assert plain is not None
+    strided = ask("torch:strided").gradients
     assert strided is not None
-    for key, array in plain.tensors().items():
-        assert strided.tensors()[key] == pytest.approx(array, rel=1e-5)
+    assert judge(ASKED, strided).verdict is Verdict.AGREES
