@@ -1,6 +1,6 @@
 """A finished run as checks, for whatever reads pass or fail: one for each implementation, precision and equation.
 
-And one for each expectation, which is checked both ways.
+And one for each expectation, which is checked both ways, and for each shard that was lost.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ def checks(content: Content) -> list[Check]:
     for name in (one["name"] for one in content["implementations"]):
         for precision in content["settings"]["precisions"]:
             found += [_equation(content, (name, precision, equation)) for equation in EQUATIONS]
+        found += [
+            Check(name, "all precisions", f"shard {one['shard']}", "failed", [f"was lost: {one['message']}"])
+            for one in content["lost"]
+        ]
         found += [_expectation(one) for one in content["expectations"] if one["implementation"] == name]
     return found
 

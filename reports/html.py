@@ -102,7 +102,8 @@ def render(content: Content, folder: Path | None = None, baseline: Baseline | No
     found = aggregate(folder) if folder else None
     portraits = content.get("portraits") or {}
     return _environment().get_template("report.html").render(
-        run=content, matrix=matrix, answer=answer(content), word=worst(one.word for one in matrix),
+        run=content, matrix=matrix, answer=answer(content),
+        word=worst([*(one.word for one in matrix), *_besides(content)]),
         total=total(content["matrix"]), began=datetime.fromtimestamp(content["began"], UTC),
         causes=_causes(content, folder, baseline), baseline=baseline,
         unanswered=unanswered(matrix), partly=partly_asked(content),
@@ -181,15 +182,21 @@ def worst(words: Iterable[str]) -> str:
     return min(words, key=order.index, default="inconclusive")
 
 
+def _besides(content: Content) -> list[str]:
+    """Say what fails a run apart from its verdicts: an expectation that no longer holds, a shard that was lost."""
+    lapsed = any(one["holds"] is False for one in content["expectations"])
+    return ["failed"] if lapsed or content["lost"] else []
+
+
 def answer(content: Content) -> str:
     """Answer the question that the page is opened for, in one sentence."""
     totals = {one["name"]: total(_entries(content, one["name"])) for one in content["implementations"]}
     number, precisions = len(totals), content["settings"]["precisions"]
     words = Counter(standing(counted) for counted in totals.values())
     silent = words["inconclusive"] + words["unsupported"]
-    lapsed = sum(one["holds"] is False for one in content["expectations"])
+    lapsed, lost = sum(one["holds"] is False for one in content["expectations"]), len(content["lost"])
     known = ", but for what is expected" if words["expected"] else ""
-    if number and words["agrees"] + words["expected"] == number and not lapsed:
+    if number and words["agrees"] + words["expected"] == number and not lapsed and not lost:
         who = f"All {number} implementations agree" if number > 1 else f"{next(iter(totals))} agrees"
         return f"{who} with the reference in {_list(precisions)}{known}."
 
@@ -221,6 +228,8 @@ def answer(content: Content) -> str:
         clauses.append(some("agree", words["agrees"] + words["expected"], known))
     if lapsed:
         clauses.append(f"{lapsed} expectation{'s' * (lapsed > 1)} no longer hold{'s' * (lapsed == 1)}")
+    if lost:
+        clauses.append(f"{lost} shard{'s were' if lost > 1 else ' was'} lost, and not judged")
     return "; ".join(clauses) + "."
 
 

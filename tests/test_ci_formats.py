@@ -488,6 +488,43 @@ def test_where_one_file_cannot_be_written_none_is(
     assert [path.name for path in run.iterdir()] == ["run.json"]
 
 
+# -------------------------------------------------------------------------------------- what fails besides verdicts
+
+
+def agreeing(content: Content) -> Content:
+    """The run as it would be if nothing diverged."""
+    found = deepcopy(content)
+    found["findings"], found["expectations"], found["lost"] = [], [], []
+    for one in found["matrix"]:
+        one["agrees"], one["diverges"], one["expected"] = one["agrees"] + one["diverges"], 0, 0
+    return found
+
+
+def test_a_lost_shard_is_green_nowhere(content: Content) -> None:
+    whole = agreeing(content)
+    lost = {**whole, "lost": [{"shard": 3, "message": "its process died"}]}
+    assert annotate(whole) == ""
+    assert "<error" not in junit(whole)
+    assert json.loads(badge(whole))["color"] != "red"
+    assert "shard 3" in annotate(lost)
+    assert "its process died" in junit(lost)
+    assert "<error" in junit(lost)
+    assert json.loads(badge(lost))["color"] == "red"
+    for told in (markdown(lost), render(lost)):
+        assert "1 shard was lost, and not judged" in told
+    assert "<title>!" in render(lost)
+    assert "<title>!" not in render(whole)
+
+
+def test_an_expectation_that_lapsed_is_in_the_page_s_sign(content: Content) -> None:
+    expectation = {"implementation": content["implementations"][0]["name"], "precision": "float64", "function": "gelu",
+                   "equation": "", "z": ["-inf", "inf"], "reason": "known", "link": "", "cases": 0, "holds": False,
+                   "why": "gone"}  # fmt: skip
+    page = render({**agreeing(content), "expectations": [expectation]})
+    assert "<title>!" in page
+    assert "1 expectation no longer holds" in page
+
+
 # ------------------------------------------------------------------------------------------ a poisoned folder
 
 
