@@ -13,17 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import count, islice
 
 from ..adapters.implementation import MOST_COLUMNS, columns
 from ..adapters.registry import linked
 from ..property_tests.lattices import lattice_structure_at
 from ..property_tests.strategies import structure_at
-from ..reference.enclosure import Interval, enclose
+from ..reference.enclosure import Interval, enclose_all
 from ..reference.exact import Certifier
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
-from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answer
+from ..reference.stack import Stack, together
+from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answers
+from .verdict import Judged as Verdicts
 from .workers import Answer, Worker
 
 #: Cases whose enclosure is known and whose answers are not all in. Enough for a slow worker (a compiler) to
@@ -199,58 +201,118 @@ def campaign(
         asked = workers or [
             stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations
         ]
-        waiting: deque[tuple[Case, dict[str, Interval], dict[str, Future[Answer]]]] = deque()
+        waiting = deque[_Asked]()
         clock.lap()
-        for case in draw_cases(settings) if cases is None else cases:
+        for some in _stacks(draw_cases(settings) if cases is None else cases):
             clock.drawing += clock.lap()
-            announce(case)
-            left_out = () if (case.architecture, case.precision) in pool(settings) else settings.expensive
-            answers = {worker.name: worker.submit(case) for worker in asked if worker.name not in left_out}
-            waiting.append((case, enclose(case), answers))
+            waiting.append(_ask(settings, some, asked, announce))
             clock.enclosures += clock.lap()
-            while waiting and (
-                len(waiting) > IN_FLIGHT or all(answer.done() for answer in waiting[0][2].values())
-            ):
-                yield from _judge(clock, *waiting.popleft())
+            while sum(len(one.stack.cases) for one in waiting) > IN_FLIGHT or (waiting and waiting[0].done):
+                yield from _judge(clock, waiting.popleft())
         while waiting:
-            yield from _judge(clock, *waiting.popleft())
+            yield from _judge(clock, waiting.popleft())
 
 
-def _judge(
-    clock: Clock, case: Case, enclosure: dict[str, Interval], answers: Mapping[str, Future[Answer]]
-) -> Iterator[Judged]:
-    certifier = Certifier(case)  # one exact run serves every implementation that diverges
-    for name, future in answers.items():
-        answer = future.result()
+def _stacks(cases: Iterator[Case]) -> Iterator[Stack]:
+    """Take the cases as they come, those of an architecture together where they can be stacked."""
+    while some := list(islice(cases, CASES_A_STRUCTURE)):
+        yield from map(Stack, together(some))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Cases whose enclosure is known; and the answers of each implementation that was asked, in the cases' order.
+
+    Affine forms take longer than everything else, and tell nothing that links do not: they are for those answers only
+    that have none.
+    """
+
+    stack: Stack
+    enclosure: Mapping[str, Interval]
+    answers: Mapping[str, Sequence[Future[Answer]]]
+
+    @cached_property
+    def sharp(self) -> Mapping[str, Interval]:
+        """The enclosure, with affine forms."""
+        return enclose_all(self.stack)
+
+    @property
+    def done(self) -> bool:
+        """Whether all answers are in."""
+        return all(answer.done() for answers in self.answers.values() for answer in answers)
+
+
+def _ask(
+    settings: Settings, some: Stack, workers: Sequence[Worker], announce: Callable[[Case], None]
+) -> _Asked:
+    """Ask all workers, and enclose the answers while they answer."""
+    left_out = () if (some.architecture, some.precision) in pool(settings) else settings.expensive
+    asked = [worker for worker in workers if worker.name not in left_out]
+    answers = dict[str, list[Future[Answer]]]({worker.name: [] for worker in asked})
+    for case in some.cases:
+        announce(case)
+        for worker in asked:
+            answers[worker.name].append(worker.submit(case))
+    return _Asked(some, enclose_all(some, sharp=False), answers)
+
+
+def _judge(clock: Clock, asked: _Asked) -> Iterator[Judged]:
+    certifiers = [Certifier(case) for case in asked.stack.cases]  # one exact run serves all who diverge
+    found = dict[str, list[Judged]]()
+    for name, futures in asked.answers.items():
+        answers = [future.result() for future in futures]
         clock.lap()  # waiting is nobody's time
-        rows, divergences = _rows(case, name, answer, enclosure, certifier)
+        found[name] = _judged(asked, name, answers, certifiers)
         clock.judging += clock.lap()
-        yield Judged(case, name, rows, divergences, answer)
-        clock.lap()
+    for i in range(len(asked.stack.cases)):
+        for judged in found.values():
+            yield judged[i]
+    clock.lap()
 
 
-def _rows(
-    case: Case, name: str, answer: Answer, enclosure: dict[str, Interval], certifier: Certifier
-) -> tuple[list[Row], list[Divergence]]:
+def _judged(
+    asked: _Asked, name: str, answers: Sequence[Answer], certifiers: Sequence[Certifier]
+) -> list[Judged]:
+    """Judge an implementation's answers to a stack of cases, those together that hold the same arrays."""
+    alike = dict[tuple[str, ...], list[int]]()
+    for i, answer in enumerate(answers):
+        if answer.gradients is not None:
+            alike.setdefault(tuple(answer.gradients.tensors()), []).append(i)
+    verdicts = dict[int, Verdicts]()
+    for names, places in alike.items():
+        whole = len(places) == len(answers)
+        some = asked.stack if whole else Stack([asked.stack.cases[i] for i in places])
+        follows = linked(name) and {"z1", "a1", "delta1"} <= set(names)
+        enclosure = asked.enclosure if follows else asked.sharp
+        if not whole:
+            enclosure = {key: one.among(places) for key, one in enclosure.items()}
+        given = [gradients for i in places if (gradients := answers[i].gradients) is not None]
+        judged = judge_answers(some, given, enclosure, [certifiers[i] for i in places], linked(name))
+        verdicts |= dict(zip(places, judged, strict=True))
+    return [
+        _told(case, name, answer, verdicts.get(i))
+        for i, (case, answer) in enumerate(zip(asked.stack.cases, answers, strict=True))
+    ]
+
+
+def _told(case: Case, name: str, answer: Answer, judged: Verdicts | None) -> Judged:
+    """Put an answer's verdicts into rows."""
     network = case.architecture
 
-    def row(judged: EquationVerdict, array: Array | None = None, message: str = "") -> Row:
-        activation = network.layers[judged.layer - 1].activation if judged.layer else ""
+    def row(one: EquationVerdict, array: Array | None = None, message: str = "") -> Row:
+        activation = network.layers[one.layer - 1].activation if one.layer else ""
         bits = b"" if array is None else hashlib.blake2b(array.tobytes(), digest_size=8).digest()
         return Row(
             case.id, case.regime, case.precision, network.cost.name, network.depth, case.batch, name,
-            judged.equation, judged.layer, judged.name, activation, str(judged.verdict), False, judged.margin,
-            judged.link_margin, judged.kinked, judged.components, judged.wide,
+            one.equation, one.layer, one.name, activation, str(one.verdict), False, one.margin,
+            one.link_margin, one.kinked, one.components, one.wide,
             int.from_bytes(bits, "little", signed=True), message,
         )  # fmt: skip
 
-    if answer.gradients is None:
+    if judged is None or answer.gradients is None:
         verdict = Verdict.UNSUPPORTED if answer.outcome == "unsupported" else Verdict.FAILED
         nothing = [EquationVerdict(equation, 0, "", verdict, 0.0, 0.0, 0, 0, False) for equation in EQUATIONS]
-        return [row(one, message=answer.message) for one in nothing], []
-
-    judged = judge_answer(case, answer.gradients, enclosure, certifier, linked=linked(name))
-    divergences = [Divergence(case, name, blamed) for blamed in judged.blamed]
+        return Judged(case, name, [row(one, message=answer.message) for one in nothing], [], answer)
     arrays = answer.gradients.tensors()
     rows = [row(one, arrays[one.name], judged.doubts.get(one.name, "")) for one in judged.verdicts]
-    return rows, divergences
+    return Judged(case, name, rows, [Divergence(case, name, blamed) for blamed in judged.blamed], answer)

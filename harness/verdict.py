@@ -7,19 +7,22 @@ leaves either. What the chain can no longer tell, in a deep network or a wide on
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from ..reference.enclosure import Interval, links
+from ..reference.enclosure import Interval, link_all
 from ..reference.exact import Certificate, Certifier
 from ..reference.network import Architecture, Array, Case, Gradients
 from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model
+from ..reference.stack import Stack, stacked_answers
 
 
 class Verdict(StrEnum):
@@ -136,9 +139,156 @@ def error_equation(case: Case, layer: int) -> str:
     return "BP1" if layer == case.architecture.depth else "BP2"
 
 
+def judge_answer(
+    case: Case,
+    answer: Gradients,
+    enclosure: Mapping[str, Interval],
+    certifier: Certifier,
+    linked: bool = True,
+) -> Judged:
+    """Judge everything that one answer holds, as ``judge_answers`` does."""
+    known = {name: one.alone for name, one in enclosure.items()}
+    return judge_answers(Stack([case]), [answer], known, [certifier], linked)[0]
+
+
+def judge_answers(
+    stack: Stack,
+    answers: Sequence[Gradients],
+    enclosure: Mapping[str, Interval],
+    certifiers: Sequence[Certifier],
+    linked: bool = True,
+) -> list[Judged]:
+    """Judge everything that the answers to a stack of cases hold against its enclosure and against their own links.
+
+    The answers hold the same arrays. ``certifiers`` are the cases' own; every divergence is held against arbitrary
+    precision, and nobody is accused on a bound that the exact value does not bear out: such a verdict is inconclusive.
+    An empty enclosure leaves it to the links; answers that are not ``linked``, whose arrays were not computed from one
+    another, to the enclosure.
+    """
+    own = stacked_answers(answers)
+    link = link_all(stack, own, enclosure or None) if linked else {}
+    arrays, depth = own.tensors(), stack.architecture.depth
+    least = UNDERFLOW * model(stack.precision).eta
+    trials = [_Trial(stack.cases[i], answers[i], certifiers[i], i, enclosure) for i in range(len(answers))]
+    for name in sorted(arrays, key=lambda name: _order(*equation_of(name, depth), name)):
+        equation, layer = equation_of(name, depth)
+        held = _Held(arrays[name], enclosure.get(name), link.get(name))
+        plain, size = held.plain(least, linked), math.prod(arrays[name].shape[1:])
+        for i, trial in enumerate(trials):
+            if plain[i]:
+                trial.verdicts.append(
+                    EquationVerdict(
+                        equation, layer, name, Verdict.AGREES, float(held.in_chain[i]), float(held.in_link[i]),
+                        size, 0, bool(held.kinked[i]),
+                    )
+                )  # fmt: skip
+            else:
+                trial.judge(name, held.of(i), linked)
+    return [trial.judged() for trial in trials]
+
+
 @dataclass(frozen=True)
 class _Held:
-    """An array, its bounds, and its margins in them.
+    """An array of the answers to a stack of cases, and its bounds."""
+
+    result: Array
+    chain: Interval | None
+    link: Interval | None
+
+    @cached_property
+    def in_chain(self) -> Array:
+        """The worst margin in the chain, for each case."""
+        return self._worst(self.chain)
+
+    @cached_property
+    def in_link(self) -> Array:
+        """The worst margin in the link, for each case."""
+        return self._worst(self.link)
+
+    def _worst(self, interval: Interval | None) -> Array:
+        n = len(self.result)
+        if interval is None:
+            return np.zeros(n)
+        return np.asarray(margins(self.result, interval).reshape(n, -1).max(axis=1, initial=0.0))
+
+    @cached_property
+    def kinked(self) -> Array:
+        """Whether a kink's hull is in it, for each case."""
+        found = np.zeros(len(self.result), bool)
+        for interval in (self.chain, self.link):
+            found = found if interval is None else found | interval.kinked
+        return found
+
+    def plain(self, least: float, linked: bool) -> Array:
+        """Tell of which cases there is nothing more to say: every component is in its bounds, and those are narrow.
+
+        ``least`` is a radius made by underflow. Where a link is not finite, what a NaN or an infinity must have become
+        is to be looked at.
+        """
+        n, narrow = len(self.result), np.zeros(len(self.result), bool)
+        finite = np.full(n, not linked)
+        for interval in (self.chain, self.link):
+            if interval is not None:
+                widest = interval.rad.reshape(n, -1).max(axis=1, initial=0.0)
+                narrow |= widest <= _widest(interval, least)
+                finite |= (widest < np.inf) & (interval is self.link)
+        return np.asarray(narrow & finite & (self.in_chain <= 1) & (self.in_link <= 1))
+
+    def of(self, i: int) -> tuple[Array, Interval | None, Interval | None]:
+        """Give one case's array and bounds."""
+        chain, link = (None if one is None else one.of(i) for one in (self.chain, self.link))
+        return self.result[i], chain, link
+
+
+def _widest(interval: Interval, least: float) -> Any:
+    """Give the widest radius that still means something, of a case or for each of a stack."""
+    return np.clip(WIDEST * np.asarray(interval.size), least, sys.float_info.max)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One answer that is being judged: what was found so far."""
+
+    case: Case
+    answer: Gradients
+    certifier: Certifier
+    place: int
+    enclosures: Mapping[str, Interval]
+    verdicts: list[EquationVerdict] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    doubts: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def enclosure(self) -> dict[str, Interval]:
+        """The case's own, of the stack's."""
+        return {name: one.of(self.place) for name, one in self.enclosures.items()}
+
+    @cached_property
+    def of_links(self) -> Certifier:
+        """Decides about the answer's links."""
+        return Certifier(self.case, self.answer, self.enclosure or None)
+
+    def judge(self, name: str, held: tuple[Array, Interval | None, Interval | None], linked: bool) -> None:
+        """Look at an array closely: it left its bounds, or they are wide."""
+        result, chain, link = held
+        finite = link is not None and link.rad.max(initial=0.0) < np.inf
+        must = None if finite or not linked else propagated(self.case, self.answer, name)
+        close, certify = _Close(name, result, chain, link, must), (self.certifier, self.of_links)
+        verdict, found, doubt = _judge_array(self.case, self.answer, close, certify)
+        self.verdicts.append(verdict)
+        if found:
+            self.broken.append(replace(found, z=_weighted_input(self.answer, self.enclosure, found)))
+        if doubt:
+            self.doubts[name] = doubt
+
+    def judged(self) -> Judged:
+        """Give what was found."""
+        return Judged(self.verdicts, _blamed(self.case, self.answer, self.broken), self.doubts)
+
+
+@dataclass(frozen=True)
+class _Close:
+    """An array of one answer, its bounds, and its margins in them.
 
     ``must`` is what a NaN or an infinity must have become in its link; None where there is none, or nothing is known.
     """
@@ -172,7 +322,7 @@ class _Held:
         narrow = self._kept
         for interval in (self.link, self.chain):
             if interval is not None:
-                bound = min(max(WIDEST * interval.size, least), sys.float_info.max)
+                bound = _widest(interval, least)
                 if interval.rad.max(initial=0.0) <= bound:
                     return 0
                 narrow = narrow | (interval.rad <= bound)
@@ -196,52 +346,9 @@ class _Held:
                     fault,
                 )
 
-    def narrow(self, least: float) -> Array:
-        """Tell which components have an interval that means something; ``least`` is a radius made by underflow."""
-        found = self._kept
-        for interval in (self.chain, self.link):
-            if interval is not None:
-                bound = max(WIDEST * interval.size, least)
-                found |= np.isfinite(interval.rad) & (interval.rad <= bound)
-        return found
-
-
-def judge_answer(
-    case: Case,
-    answer: Gradients,
-    enclosure: Mapping[str, Interval],
-    certifier: Certifier,
-    linked: bool = True,
-) -> Judged:
-    """Judge everything that an answer holds against the case's enclosure and against its own links.
-
-    ``certifier`` is the case's own; every divergence is held against arbitrary precision, and nobody is accused on
-    a bound that the exact value does not bear out: such a verdict is inconclusive. An empty enclosure leaves it to
-    the links; an answer that is not ``linked``, whose arrays were not computed from one another, to the enclosure.
-    """
-    own = links(case, answer, enclosure or None) if linked else {}
-    held = []
-    for name, array in answer.tensors().items():
-        link = own.get(name)
-        finite = link is not None and link.rad.max(initial=0.0) < np.inf
-        must = None if finite or not linked else propagated(case, answer, name)
-        held.append(_Held(name, array, enclosure.get(name), link, must))
-    certify = (certifier, Certifier(case, answer, enclosure or None))
-    verdicts, broken, doubts = list[EquationVerdict](), list[Broken](), dict[str, str]()
-    for one in sorted(
-        held, key=lambda one: _order(*equation_of(one.name, case.architecture.depth), one.name)
-    ):
-        verdict, found, doubt = _judge_array(case, answer, one, certify)
-        verdicts.append(verdict)
-        if found:
-            broken.append(replace(found, z=_weighted_input(answer, enclosure, found)))
-        if doubt:
-            doubts[one.name] = doubt
-    return Judged(verdicts, _blamed(case, answer, broken), doubts)
-
 
 def _judge_array(
-    case: Case, answer: Gradients, held: _Held, certify: tuple[Certifier, Certifier]
+    case: Case, answer: Gradients, held: _Close, certify: tuple[Certifier, Certifier]
 ) -> tuple[EquationVerdict, Broken | None, str]:
     equation, layer = equation_of(held.name, case.architecture.depth)
     broken, doubt = None, ""

@@ -1,9 +1,9 @@
 """Backpropagation: the forward pass and the four equations, each written down once.
 
 M. Nielsen, Neural Networks and Deep Learning, ch. 2, for a whole batch: the rows of z^l, a^l and δ^l are
-examples, so W stands transposed where the book, whose examples are columns, has it plain. C is the reduced
-cost of the batch. The same lines run on plain floats, on arrays that carry their rounding error
-(rounding/), and in arbitrary precision (exact.py).
+examples, so W stands transposed (W.mT, as NumPy writes it) where the book, whose examples are columns, has it
+plain. C is the reduced cost of the batch. The same lines run on plain floats, on arrays that carry their rounding
+error (rounding/), on a stack of cases at once (stack.py), and in arbitrary precision (exact.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def feedforward(network: Architecture, parameters: Parameters, x: Any) -> tuple[
     """z^l = a^{l-1} (W^l)^T + b^l  and  a^l = σ(z^l), with a^0 = x. Gives z^1..z^L and a^0..a^L."""
     z, a = [], [x]
     for layer, (W, b) in zip(network.layers, parameters, strict=True):
-        z.append(a[-1] @ W.T + b)
+        z.append(a[-1] @ W.mT + b)
         a.append(activation(layer).value(z[-1]))
     return z, a
 
@@ -36,12 +36,12 @@ def bp2(delta_next: Any, W_next: Any, sigma: Activation, z: Any) -> Any:
 
 def bp3(delta: Any) -> Any:
     """BP3, for the biases:  ∂C/∂b^l = Σ over the batch of δ^l."""
-    return delta.sum(axis=0)
+    return delta.sum(axis=-2)
 
 
 def bp4(delta: Any, a_previous: Any) -> Any:
     """BP4, for the weights:  ∂C/∂W^l = (δ^l)^T a^{l-1}."""
-    return delta.T @ a_previous
+    return delta.mT @ a_previous
 
 
 def reduced(total: Any, divisor: int) -> Any:
@@ -53,7 +53,7 @@ def reduced(total: Any, divisor: int) -> Any:
 
 def backprop(network: Architecture, parameters: Parameters, x: Any, y: Any) -> Gradients:
     """Run the network forwards, then the error backwards; z^l and a^l are kept, so one pass each way is enough."""
-    m = x.shape[0] if network.reduction == "mean" else 1
+    m = x.shape[-2] if network.reduction == "mean" else 1
     cost, sigma = cost_function(network.cost), [activation(layer) for layer in network.layers]
     W = parameters.weights
 

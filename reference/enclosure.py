@@ -5,7 +5,7 @@ Backpropagation itself (backprop.py), run on arrays that carry their rounding er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -17,10 +17,11 @@ from .backprop import backprop, bp1, bp2, bp3, bp4, reduced
 from .costs import cost_function
 from .network import Array, Case, Gradients, Parameters
 from .rounding.affine import Affine, Symbols
-from .rounding.balls import Ball
+from .rounding.balls import OF_A_CASE, Ball
 from .rounding.given import given
-from .rounding.lattice import Lattice, lattice
-from .rounding.model import model, quick
+from .rounding.lattice import Lattice, lattice_all
+from .rounding.model import Model, model, quick
+from .stack import Stack, stacked_answers
 
 #: The radii's own arithmetic is float64, all terms positive: a chain of n operations is off by at most about
 #: n 2^-53 relatively. 2^-20 covers chains of 2^33 operations, beyond any case that fits in memory.
@@ -47,39 +48,73 @@ class Interval:
 
     ``size`` is the array's natural size: what its largest component would be about if no neuron were saturated
     or dead and signs were random. An interval much wider than that says nothing. ``kinked``: it holds a kink's hull.
+    Of a stack of cases, all four have one more axis, the first, over the cases.
     """
 
     mid: Array
     rad: Array
-    size: float
-    kinked: bool
+    size: Array | float
+    kinked: Array | bool
+
+    def of(self, case: int) -> Interval:
+        """Give one case's interval of a stack's."""
+        kinked = np.broadcast_to(self.kinked, len(self.rad))[case]
+        return Interval(self.mid[case], self.rad[case], float(np.asarray(self.size)[case]), bool(kinked))
+
+    def among(self, cases: Sequence[int]) -> Interval:
+        """Give the intervals of some cases of a stack's."""
+        kinked, some = np.broadcast_to(self.kinked, len(self.rad)), list(cases)
+        return Interval(self.mid[some], self.rad[some], np.asarray(self.size)[some], kinked[some])
+
+    @property
+    def alone(self) -> Interval:
+        """The same as that of a stack of one case."""
+        mid, rad = np.asarray(self.mid), np.asarray(self.rad)
+        return Interval(mid[None], rad[None], np.array([self.size]), np.array([self.kinked]))
 
 
 def enclose(case: Case) -> dict[str, Interval]:
-    """Enclose every array of an answer to a case, by its name in the document (dW1, delta2, cost, ...).
+    """Enclose every array of an answer to a case, by its name in the document (dW1, delta2, cost, ...)."""
+    return {name: one.of(0) for name, one in enclose_all(Stack([case])).items()}
 
-    Balls first; where they are loose, affine forms too, and componentwise the smaller of the two. Where nothing is
-    ever rounded, in any order of evaluation, a point.
+
+def enclose_all(stack: Stack, sharp: bool = True) -> dict[str, Interval]:
+    """Enclose every array of the answers to a stack of cases, by its name in the document.
+
+    Balls first; where they are loose, and the result is to be ``sharp``, affine forms too, and componentwise the
+    smaller of the two. Where nothing is ever rounded, in any order of evaluation, a point.
     """
-    known = partial(given, model(case.precision))
+    arithmetic = model(stack.precision)
     with np.errstate(all="ignore"):
         weights, biases = (
-            tuple(map(known, family)) for family in (case.parameters.weights, case.parameters.biases)
+            tuple(_known(stack, arithmetic, array) for array in family)
+            for family in (stack.parameters.weights, stack.parameters.biases)
         )
-        answer = backprop(case.architecture, Parameters(weights, biases), known(case.x), known(case.y))
-        sizes = _natural_sizes(case, answer)
+        x, y = (_known(stack, arithmetic, array) for array in (stack.x, stack.y))
+        answer = backprop(stack.architecture, Parameters(weights, biases), x, y)
+        sizes = _natural_sizes(stack, answer)
         found = {
             name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked)
             for name, ball in answer.tensors().items()
         }
-        loose = min(LOOSE, LOOSE_UNITS * model(case.precision).unit)
-        wide = any(np.any(~(one.rad <= loose * one.size)) for one in found.values())
-        if wide and _affine_operations(case) <= AFFORDABLE:
-            sharper = affine(case)
-            found = {name: _smaller(one, sharper[name]) for name, one in found.items()}
-    points = lattice(case)
-    found = {name: _pinned(one, points[name]) if points else one for name, one in found.items()}
-    return {name: _undivided(case, name, one) for name, one in found.items()}
+        for i, case in enumerate(stack.cases):
+            if sharp and _affine_operations(case) <= AFFORDABLE and _loose(case, found, i):
+                sharper = affine(case)
+                found = {name: _smaller(one, i, sharper[name]) for name, one in found.items()}
+    places, points = lattice_all(stack)
+    found = {name: _pinned(one, places, points[name]) if places else one for name, one in found.items()}
+    return {name: _undivided(stack, name, one) for name, one in found.items()}
+
+
+def _known(stack: Stack, arithmetic: Model, array: Array) -> Ball:
+    known: Ball = stack.once(arithmetic.midpoint, partial(given, arithmetic), array)
+    return known
+
+
+def _loose(case: Case, found: Mapping[str, Interval], i: int) -> bool:
+    """Tell whether some array's balls are loose."""
+    loose = min(LOOSE, LOOSE_UNITS * model(case.precision).unit)
+    return any(not one.rad[i].max(initial=0.0) <= loose * np.asarray(one.size)[i] for one in found.values())
 
 
 def _affine_operations(case: Case) -> int:
@@ -97,65 +132,74 @@ def affine(case: Case) -> dict[str, Affine | Ball]:
         return backprop(case.architecture, case.parameters, x, y).tensors()
 
 
-def _smaller(one: Interval, other: Affine | Ball) -> Interval:
-    rad = other.rad * INFLATION
-    smaller = rad < one.rad
-    mid = np.asarray(np.where(smaller, other.mid, one.mid))
-    return replace(one, mid=mid, rad=np.asarray(np.where(smaller, rad, one.rad)))
+def _smaller(one: Interval, i: int, other: Affine | Ball) -> Interval:
+    mid, rad, sharper = one.mid.copy(), one.rad.copy(), other.rad * INFLATION
+    smaller = sharper < rad[i]
+    mid[i], rad[i] = np.where(smaller, other.mid, mid[i]), np.where(smaller, sharper, rad[i])
+    return replace(one, mid=mid, rad=rad)
 
 
-def _pinned(one: Interval, points: Lattice) -> Interval:
+def _pinned(one: Interval, places: Sequence[int], points: Lattice) -> Interval:
     """Leave one point where every order of evaluation is exact: there the tolerance is zero."""
-    mid = np.where(points.certain, points.value, one.mid)
-    return replace(one, mid=mid, rad=np.where(points.certain, 0.0, one.rad))
+    mid, rad = one.mid.copy(), one.rad.copy()
+    mid[places] = np.where(points.certain, points.value, mid[places])
+    rad[places] = np.where(points.certain, 0.0, rad[places])
+    return replace(one, mid=mid, rad=rad)
 
 
-def _natural_sizes(case: Case, answer: Gradients) -> dict[str, float]:
-    """Carry root-sum-squares back through the layers with every σ′ replaced by 1."""
-    m = max(case.batch, 1) if case.architecture.reduction == "mean" else 1
+def _natural_sizes(stack: Stack, answer: Gradients) -> dict[str, Array]:
+    """Carry root-sum-squares back through the layers with every σ′ replaced by 1; give a size for each case."""
+    m = max(stack.batch, 1) if stack.architecture.reduction == "mean" else 1
     z, a, delta = (
         [np.abs(ball.mid).astype(np.float64) for ball in family or ()]
         for family in (answer.z, answer.a, answer.delta)
     )
-    W = [np.abs(weights).astype(np.float64) for weights in case.parameters.weights]
-    previous = [np.abs(case.x).astype(np.float64), *a]
+    W = [np.abs(weights).astype(np.float64) for weights in stack.parameters.weights]
+    previous, y = [np.abs(stack.x).astype(np.float64), *a], stack.y.astype(np.float64)
     with np.errstate(all="ignore"):
-        gradient = cost_function(case.architecture.cost).gradient(a[-1], case.y.astype(np.float64)) / m
-        error = np.maximum(np.maximum(np.abs(gradient), delta[-1]), _scale(case, f"delta{len(z)}"))
-        cost = 0.0 if answer.cost is None else float(np.abs(answer.cost.mid))
-        sizes = {"cost": max(cost, float(np.abs(case.y).sum()) / m)}
-        for l in reversed(range(case.architecture.depth)):
+        gradient = cost_function(stack.architecture.cost).gradient(a[-1], y) / m
+        scale = _scale(stack, f"delta{len(z)}")[:, None, None]
+        error = np.maximum(np.maximum(np.abs(gradient), delta[-1]), scale)
+        cost = 0.0 if answer.cost is None else np.abs(answer.cost.mid).astype(np.float64)
+        sizes = {"cost": np.maximum(cost, np.abs(y).sum(axis=OF_A_CASE) / m)}
+        for l in reversed(range(stack.architecture.depth)):
             arrays = {
                 "z": z[l], "a": a[l], "delta": error,
-                "db": _root(np.sum(error**2, axis=0)), "dW": _root((error**2).T @ previous[l] ** 2),
+                "db": np.sqrt(np.sum(error**2, axis=-2)), "dW": np.sqrt((error**2).mT @ previous[l] ** 2),
             }  # fmt: skip
-            sizes |= {f"{name}{l + 1}": float(np.max(array, initial=0.0)) for name, array in arrays.items()}
-            sizes[f"a{l + 1}"] = max(sizes[f"a{l + 1}"], _scale(case, f"a{l + 1}"))
-            error = _root(error**2 @ W[l] ** 2)
+            sizes |= {f"{name}{l + 1}": _largest(array) for name, array in arrays.items()}
+            sizes[f"a{l + 1}"] = np.maximum(sizes[f"a{l + 1}"], _scale(stack, f"a{l + 1}"))
+            error = np.sqrt(error**2 @ W[l] ** 2)
     # Where squares overflow, or the cost's gradient is infinite, what is finite of the array itself has to do.
     tensors = answer.tensors()
-    return {name: size if np.isfinite(size) else _largest(tensors[name].mid) for name, size in sizes.items()}
+    return {
+        name: size
+        if np.isfinite(size).all()
+        else np.where(np.isfinite(size), size, _finite(tensors[name].mid))
+        for name, size in sizes.items()
+    }
 
 
-def _scale(case: Case, name: str) -> float:
+def _scale(stack: Stack, name: str) -> Array:
     """Give what an array's errors are compared with where it vanishes by nature, as softmax's do for one neuron."""
-    network = case.architecture
+    network, scale = stack.architecture, np.zeros(len(stack.cases))
     if name.startswith("a"):
-        return activation(network.layers[int(name[1:]) - 1]).scale
+        return scale + activation(network.layers[int(name[1:]) - 1]).scale
     if name != f"delta{network.depth}":
-        return 0.0
-    m = case.batch if network.reduction == "mean" else 1
-    scale = cost_function(network.cost).scale
-    return scale * _largest(case.y) / m if scale else 0.0
+        return scale
+    own = cost_function(network.cost).scale
+    return own * _finite(stack.y) / (stack.batch if network.reduction == "mean" else 1) if own else scale
 
 
-def _largest(array: Array) -> float:
+def _largest(array: Array) -> Array:
+    """Give the largest component of each case; 0 where there is none."""
+    return np.asarray(array.reshape(len(array), -1).max(axis=1, initial=0.0))
+
+
+def _finite(array: Array) -> Array:
+    """Give the largest finite absolute value of each case."""
     mid = np.abs(array).astype(np.float64)
-    return float(np.max(mid[np.isfinite(mid)], initial=0.0))
-
-
-def _root(squares: Array) -> Array:
-    return np.asarray(np.sqrt(squares))
+    return _largest(np.where(np.isfinite(mid), mid, 0.0))
 
 
 def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> dict[str, Interval]:
@@ -165,7 +209,16 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
     A link needs what it is computed from: z and a, or the case's ``enclosure`` in their place, and δ, which for one
     example is ∂C/∂b. What cannot be had is left out.
     """
-    arithmetic = quick(case.precision) if _large(case) else model(case.precision)
+    known = {name: one.alone for name, one in enclosure.items()} if enclosure else None
+    found = link_all(Stack([case]), stacked_answers([own]), known)
+    return {name: one.of(0) for name, one in found.items()}
+
+
+def link_all(
+    stack: Stack, own: Gradients, enclosure: Mapping[str, Interval] | None = None
+) -> dict[str, Interval]:
+    """Enclose every link of the stacked answers to a stack of cases."""
+    arithmetic = quick(stack.precision) if _large(stack) else model(stack.precision)
 
     def returned(kind: str, array: Array) -> Ball:
         # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
@@ -175,54 +228,56 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
     def enclosed(interval: Interval) -> Ball:
         return Ball(arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
 
-    chain, found = Chain(case, own, partial(given, arithmetic), returned, enclosed, enclosure), {}
+    chain, found = Chain(stack, own, partial(_known, stack, arithmetic), returned, enclosed, enclosure), {}
     with np.errstate(all="ignore"):
         for name in own.tensors():
             ball = chain.link(name)
             if ball is not None:
-                size = max(_reach(ball), _scale(case, name))
-                found[name] = _undivided(
-                    case, name, Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
-                )
+                size = np.maximum(_reach(ball), _scale(stack, name))
+                one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+                found[name] = _undivided(stack, name, one)
     return found
 
 
-def _undivided(case: Case, name: str, one: Interval) -> Interval:
+def _undivided(stack: Stack, name: str, one: Interval) -> Interval:
     """Allow the mean's division to come last: nothing is known of what is m times as large and overflows before it."""
-    m = case.batch if case.architecture.reduction == "mean" else 1
-    largest = model(case.precision).largest
+    m = stack.batch if stack.architecture.reduction == "mean" else 1
+    largest = model(stack.precision).largest
     if m == 0 and name[0] not in "za":  # the mean of nothing
         return replace(one, rad=np.full(one.rad.shape, np.inf))
-    if m == 1 or name[0] in "za" or _largest(one.mid) <= largest / (2 * m):
+    if m == 1 or name[0] in "za":
+        return one
+    if max(one.mid.max(initial=0.0), -one.mid.min(initial=0.0)) + one.rad.max(initial=0.0) <= largest / m:
         return one
     return replace(one, rad=np.where(np.abs(one.mid) + one.rad <= largest / m, one.rad, np.inf))
 
 
-def _large(case: Case) -> bool:
-    return case.batch * max(int(W.size) for W in case.parameters.weights) > LARGE
+def _large(stack: Stack) -> bool:
+    return stack.batch * max(int(W.size) for W in stack.cases[0].parameters.weights) > LARGE
 
 
-def _reach(ball: Ball) -> float:
-    """Bound the largest absolute value in a link's interval, where that is finite.
+def _reach(ball: Ball) -> Array:
+    """Bound the largest absolute value in a link's interval, where that is finite, for each case.
 
     A radius of more than half of it holds an answer of zeros, or of the opposite sign.
     """
-    radius = float(ball.rad.max(initial=0.0))
-    if radius < np.inf:
-        return float(max(ball.mid.max(initial=0.0), -ball.mid.min(initial=0.0))) + radius
-    reach = np.abs(ball.mid).astype(np.float64, copy=False) + ball.rad
-    return float(np.max(reach[np.isfinite(reach)], initial=0.0))
+    mid, rad = (array.reshape(len(array), -1) for array in (ball.mid, ball.rad))
+    largest = np.maximum(mid.max(axis=1, initial=0.0), -mid.min(axis=1, initial=0.0))
+    reach = np.asarray(largest.astype(np.float64) + rad.max(axis=1, initial=0.0))
+    if not (finite := np.isfinite(reach)).all():
+        reach[~finite] = _finite(np.abs(mid[~finite]).astype(np.float64) + rad[~finite])
+    return reach
 
 
 @dataclass(frozen=True)
 class Chain:
-    """An implementation's answer as a chain of links, in any kind of number.
+    """An implementation's answer as a chain of links, in any kind of number; or the stacked answers to a stack.
 
     ``given`` makes such a number of what everybody is given, ``returned`` of what the implementation answered
     (with its kind: z, a or delta), and ``enclosed`` of the interval that stands in for what it did not.
     """
 
-    case: Case
+    case: Case | Stack
     own: Gradients
     given: Callable[[Array], Any]
     returned: Callable[[str, Array], Any]
@@ -241,7 +296,7 @@ class Chain:
         before = self._array("a", l - 1)
         if kind == "z":
             b = self.given(self.case.parameters.biases[l - 1])
-            return None if before is None else before @ self._weights(l).T + b
+            return None if before is None else before @ self._weights(l).mT + b
         if kind == "a":
             z = self._array("z", l)
             return None if z is None else activation(network.layers[l - 1]).value(z)
@@ -285,7 +340,7 @@ class Chain:
         if family is not None:
             return self.returned(kind, family[l - 1])
         if kind == "delta":
-            return self.returned(kind, self.own.db[l - 1][None, :]) if self.case.batch == 1 else None
+            return self.returned(kind, self.own.db[l - 1][..., None, :]) if self.case.batch == 1 else None
         return None if self.enclosure is None else self.enclosed(self.enclosure[f"{kind}{l}"])
 
     @property

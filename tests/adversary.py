@@ -136,7 +136,7 @@ class Pushed:
         return np.abs(self.near)
 
     @property
-    def T(self) -> Pushed:
+    def mT(self) -> Pushed:
         """The transpose."""
         return self._exactly(self.value.T, (self, lambda adjoint: adjoint.swapaxes(-1, -2)))
 

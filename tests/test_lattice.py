@@ -108,12 +108,12 @@ def test_one_bit_more_is_not_certain(precision: str) -> None:
     p = grid(precision).bits
     most = row(precision, 2.0 ** (p - 1), 2.0 ** (p - 1) - 1)
     ones = row(precision, 1.0, 1.0)
-    for fits in (most.sum(), most @ ones.T, ones * most, row(precision, 2.0**p - 2) + 1):
+    for fits in (most.sum(), most @ ones.mT, ones * most, row(precision, 2.0**p - 2) + 1):
         assert fits.certain.all()
     over = row(precision, 2.0 ** (p - 1), 2.0 ** (p - 1) - 1, 2)
     three = row(precision, 1.0, 1.0, 1.0)
     half = 2.0 ** ((p + 1) // 2) + 1  # whose square has more than p bits
-    for one in (over.sum(), over @ three.T, row(precision, 2.0**p - 1) + 2, row(precision, half) * half):
+    for one in (over.sum(), over @ three.mT, row(precision, 2.0**p - 1) + 2, row(precision, half) * half):
         assert not one.certain.any()
 
 
@@ -122,13 +122,13 @@ def test_a_sum_that_only_some_order_gets_right_is_not_certain(precision: str) ->
     p = grid(precision).bits
     cancelling = row(precision, 2.0**p, 1.0, -(2.0**p))
     assert not cancelling.sum().certain.any()
-    assert not (cancelling @ row(precision, 1, 1, 1).T).certain.any()
+    assert not (cancelling @ row(precision, 1, 1, 1).mT).certain.any()
     # The bias may be added at any place of the sum.
-    product = row(precision, 2.0**p, -(2.0**p)) @ row(precision, 1, 1).T
+    product = row(precision, 2.0**p, -(2.0**p)) @ row(precision, 1, 1).mT
     assert product.certain.all()
     assert not (product + 1).certain.any()
     # And its terms may be finer than what is left of them.
-    nothing = row(precision, 1, -1) @ row(precision, 1, 1).T
+    nothing = row(precision, 1, -1) @ row(precision, 1, 1).mT
     assert (nothing + 2.0 ** (p - 1)).certain.all()
     assert not (nothing + 2.0**p).certain.any()
 
@@ -351,7 +351,7 @@ class Careless:
         return np.abs(self.value).astype(np.float64)
 
     @property
-    def T(self) -> Careless:
+    def mT(self) -> Careless:
         return type(self)(self.value.T)
 
     def _of(self, other: Any) -> Array:

@@ -266,7 +266,7 @@ def test_a_matrix_product_with_its_bias_holds_every_order(
         results += [dtype(total) for total in orders([*products, summed_in(bias)])]  # and anywhere in the sum
         left, right = (in_its_precision(np.array([values], dtype)) for values in (row, column))
         results += [(left @ right.T)[0, 0] + dtype(bias)]
-        ball = a @ w.T + b
+        ball = a @ w.mT + b
     exact = sum((arb(x) * arb(y) for x, y in zip(row, column, strict=True)), arb(bias))
     assert inside(ball, [[exact]])
     assert all(inside(ball, [[exactly(result)]]) for result in results)
@@ -278,7 +278,7 @@ def test_a_sum_holds_every_order(data: st.DataObject, precision: str, n: int) ->
     dtype, m = DTYPES[precision].type, model(precision)
     summed_in = DTYPES[m.accumulator.precision].type if m.accumulator else dtype
     values = data.draw(st.lists(numbers(precision, m.largest / 2**6), min_size=n, max_size=n))
-    ball = Ball.exact(m, np.array(values, dtype)).sum()
+    ball = Ball.exact(m, np.array(values, dtype)[:, None]).sum()
     assert inside(ball, sum(map(arb, values), arb(0)))
     assert all(inside(ball, exactly(dtype(total))) for total in orders([summed_in(x) for x in values]))
 
@@ -287,7 +287,7 @@ def test_a_lost_term_and_a_hundredth_more_than_the_radius_are_seen() -> None:
     values = np.array([[0.1, 2.0, -3.0]])
     m = model("float64")
     for ball, exact in [
-        (Ball.exact(m, values) @ Ball.exact(m, values).T, sum(arb(x) * arb(x) for x in values[0])),
+        (Ball.exact(m, values) @ Ball.exact(m, values).mT, sum(arb(x) * arb(x) for x in values[0])),
         (Ball.exact(m, values).sum(), sum(map(arb, values[0]))),
         (Ball.exact(m, values[0, :1]) * Ball.exact(m, values[0, 1:2]), arb(0.1) * arb(2.0)),
     ]:
@@ -387,7 +387,7 @@ def results(m: Model, mid: float) -> Iterator[Ball | Span]:
         ball @ other,
         other @ ball,
         ball.sum(),
-        ball.T,
+        ball.mT,
     )
     yield from (
         ball.divided(3),

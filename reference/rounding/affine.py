@@ -94,9 +94,9 @@ class Affine:
         return self.mid.shape
 
     @property
-    def T(self) -> Ball:
+    def mT(self) -> Ball:
         """The transpose, which mixes examples in what follows, so it is a Ball."""
-        return self.ball.T
+        return self.ball.mT
 
     def _new(self, mid: Array, gen: Array, loc: Array, *others: Affine, terms: int = 1) -> Affine:
         lost = self.lost

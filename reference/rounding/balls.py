@@ -7,6 +7,7 @@ own relative error stays far below the 2^-20 by which the enclosure inflates the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +21,24 @@ if TYPE_CHECKING:
     from ..scalar import Piece, Scalar
 
 
+#: The axes of one case; those before them number the cases of a stack.
+OF_A_CASE = (-2, -1)
+
+
 class Ball:
     """mid ± rad, elementwise, in a model of rounding.
 
     ``terms`` counts the terms of a sum that is still open: a matrix product's n, to which a bias may be added
-    at any place, so that the bias may pass through every rounding of the sum. ``kinked`` says that a kink's
-    hull is somewhere in this array's history: then a result at the very edge is a choice of side, not rounding.
+    at any place, so that the bias may pass through every rounding of the sum. ``kinked`` says, of every case of a
+    stack, that a kink's hull is somewhere in this array's history: then a result at the very edge is a choice of side,
+    not rounding. A case is the last two axes; those before it number the cases of a stack (stack.py).
     """
 
     __array_ufunc__ = None  # so that ndarray @ Ball asks the Ball
 
-    def __init__(self, model: Model, mid: Array, rad: Array, terms: int = 1, kinked: bool = False) -> None:
+    def __init__(
+        self, model: Model, mid: Array, rad: Array, terms: int = 1, kinked: Array | bool = False
+    ) -> None:
         self.model, self.mid, self.terms, self.kinked = model, mid, terms, kinked
         # An implementation whose result may overflow is outside the model: nothing is known of it.
         reach = np.abs(mid) + rad
@@ -67,12 +75,14 @@ class Ball:
         return self.mid.shape
 
     @property
-    def T(self) -> Ball:
-        """The transpose."""
-        return Ball(self.model, self.mid.T, self.rad.T, kinked=self.kinked)
+    def mT(self) -> Ball:
+        """The transpose of every matrix."""
+        return Ball(self.model, self.mid.mT, self.rad.mT, kinked=self.kinked)
 
     def _result(self, mid: Array, rad: Array, *others: Ball, terms: int = 1) -> Ball:
-        kinked = self.kinked or any(other.kinked for other in others)
+        kinked = self.kinked
+        for other in others:
+            kinked = kinked | other.kinked
         return Ball(self.model, mid, rad, terms, kinked)
 
     def _rounded(self, mid: Array, carried: Array, *others: Ball, units: float = 1.0) -> Ball:
@@ -118,16 +128,18 @@ class Ball:
         return self._exact(other) @ self
 
     def sum(self, axis: int | None = None, keepdims: bool = False) -> Ball:
-        """Sum in any order: a term passes through n - 1 additions at most, each of which may underflow."""
-        n = self.mid.size if axis is None else self.shape[axis]
-        size, mid = (array.sum(axis=axis, keepdims=keepdims) for array in (self.size, self.mid))
-        rad = self.rad.sum(axis=axis, keepdims=keepdims) + self.model.summed(n - 1, n, size)
+        """Sum in any order: a term passes through n - 1 additions at most, each of which may underflow.
+
+        Without an axis it sums over the whole of each case.
+        """
+        axes = OF_A_CASE if axis is None else (axis,)
+        n = math.prod(self.shape[one] for one in axes)
+        size, mid = (array.sum(axis=axes, keepdims=keepdims) for array in (self.size, self.mid))
+        rad = self.rad.sum(axis=axes, keepdims=keepdims) + self.model.summed(n - 1, n, size)
         if axis is None:  # a cost may be summed over outputs, rounded, and then summed over examples
-            rad = rad + self.model.closing(size, rad, len(self.mid))
+            rad = rad + self.model.closing(size, rad, self.shape[-2])
             # and its terms may still lack their factor 1/2.
-            rad = np.asarray(
-                rad if 2 * np.max(size + rad) <= self.model.largest else np.full_like(rad, np.inf)
-            )
+            rad = np.where(2 * (size + rad) <= self.model.largest, rad, np.inf)
         return self._result(mid, np.asarray(rad + self.model.closing(mid, rad)))
 
     def divided(self, m: int) -> Ball:
@@ -171,7 +183,11 @@ class Ball:
             rad = np.where(several, np.asarray(np.maximum(high - mid, mid - low), np.float64), rad)
             # An input that may be infinite, or no number at all, makes even a bounded function's value unknown.
             lost = ~met | ~np.isfinite(mid) | ~np.isfinite(rad) | ~np.isfinite(self.rad)
-            kinked = self.kinked or (order == 1 and bool(several.any()))
+            kinked = (
+                self.kinked
+                if order != 1
+                else self.kinked | np.asarray(several.any(axis=OF_A_CASE[-several.ndim :]))
+            )
             return Ball(self.model, np.where(lost, 0, mid), np.where(lost, np.inf, rad), kinked=kinked)
 
     def meets(self, piece: Piece, lo: Array, hi: Array) -> Array:

@@ -25,7 +25,8 @@ def given(model: Model, array: Array, off: int = 0) -> Ball:
     """Make a Ball of known numbers, each perhaps off by ``off`` roundings and its subnormals flushed to zero."""
     mid = array.astype(model.midpoint, copy=False)
     size = np.abs(mid).astype(np.float64, copy=False)
-    if size.min(initial=1.0) < model.eta and np.any(lost := flushed(model, size)):
+    # Said so that a NaN, which is less than nothing, hides no subnormal beside it.
+    if not size.min(initial=1.0) >= model.eta and np.any(lost := flushed(model, size)):
         return Ball(model, mid, off * model.unit * size + lost)
     if not size.max(initial=0.0) <= model.largest:
         return Ball(model, mid, off * model.unit * size)
@@ -50,9 +51,9 @@ class Given(Ball):
         return Span(self.model, z, z)
 
     @property
-    def T(self) -> Ball:
-        """The transpose."""
-        return Given(self.model, self.mid.T, self._size.T, self.off)
+    def mT(self) -> Ball:
+        """The transpose of every matrix."""
+        return Given(self.model, self.mid.mT, self._size.mT, self.off)
 
     def __matmul__(self, other: Any) -> Ball:
         if not isinstance(other, Given):

@@ -23,6 +23,8 @@ import numpy as np
 
 from ..backprop import backprop
 from ..network import Array, Case, Parameters
+from ..stack import Stack
+from .balls import OF_A_CASE
 
 if TYPE_CHECKING:
     from ..scalar import Piece, Scalar
@@ -116,9 +118,14 @@ class Lattice:
         return np.asarray(self.certain & (self.value == 0))
 
     @property
-    def T(self) -> Lattice:
-        """The transpose."""
-        return Lattice(self.model, self.value.T, self.terms.T, self.grain.T, self.certain.T)
+    def mT(self) -> Lattice:
+        """The transpose of every matrix."""
+        return Lattice(self.model, self.value.mT, self.terms.mT, self.grain.mT, self.certain.mT)
+
+    def of(self, case: int) -> Lattice:
+        """Give one case's of a stack's."""
+        known = (one[case] for one in (self.value, self.terms, self.grain, self.certain))
+        return Lattice(self.model, *known)
 
     def __neg__(self) -> Lattice:
         return Lattice(self.model, -self.value, self.terms, self.grain, self.certain)
@@ -153,7 +160,10 @@ class Lattice:
         o = self._lift(other)
         with np.errstate(all="ignore"):
             value, size = self.value @ o.value, self.size @ o.size
-        grain = self.quantum.min(axis=1, initial=np.inf)[:, None] + o.quantum.min(axis=0, initial=np.inf)
+        grain = (
+            self.quantum.min(axis=-1, initial=np.inf)[..., None]
+            + o.quantum.min(axis=-2, initial=np.inf)[..., None, :]
+        )
         return Lattice(self.model, value, size, grain, self._doubts(o) == 0)
 
     def _doubts(self, other: Lattice) -> Array:
@@ -177,11 +187,12 @@ class Lattice:
         return self._lift(other) @ self
 
     def sum(self, axis: int | None = None, keepdims: bool = False) -> Lattice:
-        """Sum in any order."""
-        value, size = (np.asarray(np.sum(one, axis, keepdims=keepdims)) for one in (self.value, self.size))
-        grain = np.asarray(np.min(self.quantum, axis, keepdims=keepdims, initial=np.inf))
+        """Sum in any order; without an axis, over the whole of each case."""
+        axes = OF_A_CASE if axis is None else axis
+        value, size = (np.asarray(np.sum(one, axes, keepdims=keepdims)) for one in (self.value, self.size))
+        grain = np.asarray(np.min(self.quantum, axes, keepdims=keepdims, initial=np.inf))
         return Lattice(
-            self.model, value, size, grain, np.asarray(np.all(self.certain, axis, keepdims=keepdims))
+            self.model, value, size, grain, np.asarray(np.all(self.certain, axes, keepdims=keepdims))
         )
 
     def divided(self, m: int) -> Lattice:
@@ -244,23 +255,28 @@ def is_power_of_two(n: int) -> bool:
 
 
 def lattice(case: Case) -> dict[str, Lattice]:
-    """Find what is certain of an answer to a case, by its name in the document; empty where nothing can be.
+    """Find what is certain of an answer to a case, by its name in the document; empty where nothing can be."""
+    return {name: one.of(0) for name, one in lattice_all(Stack([case]))[1].items()}
+
+
+def lattice_all(stack: Stack) -> tuple[list[int], dict[str, Lattice]]:
+    """Find what is certain of the answers to a stack's cases: for which of them, and the arrays of those, stacked.
 
     The weighted inputs of the first example decide whether it is worth while: where none of them is certain, as with
     random numbers, nothing after them is. Implementations may divide by m n_L on their way; where that is no power of
     two, only the forward pass can be certain.
     """
-    network, m = case.architecture, case.batch if case.architecture.reduction == "mean" else 1
+    network, m = stack.architecture, stack.batch if stack.architecture.reduction == "mean" else 1
     outputs = network.widths[-1]
-    grid = Grid.of(case.dtype, max(m, 1), outputs)
-    given = partial(Lattice.exact, grid)
-    W, b = (tuple(map(given, family)) for family in (case.parameters.weights[:1], case.parameters.biases[:1]))
-    if not (given(case.x[:1]) @ W[0].T + b[0]).certain.any():
-        return {}
-    W += tuple(map(given, case.parameters.weights[1:]))
-    b += tuple(map(given, case.parameters.biases[1:]))
-    y = given(case.y)
+    given = partial(Lattice.exact, Grid.of(stack.cases[0].dtype, max(m, 1), outputs))
+    first = given(stack.x[:, :1]) @ given(stack.parameters.weights[0]).mT + given(stack.parameters.biases[0])
+    places = [i for i, certain in enumerate(first.certain) if certain.any()]
+    if not places:
+        return [], {}
+    some = Stack([stack.cases[i] for i in places])
+    W, b = (tuple(map(given, family)) for family in (some.parameters.weights, some.parameters.biases))
+    y = given(some.y)
     answer = backprop(
-        network, Parameters(W, b), given(case.x), y if is_power_of_two(outputs) else y.unknown()
+        network, Parameters(W, b), given(some.x), y if is_power_of_two(outputs) else y.unknown()
     )
-    return answer.tensors()
+    return places, answer.tensors()
