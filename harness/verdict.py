@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..reference.enclosure import Interval, link_all
+from ..reference.enclosure import Bounds, Interval, RankOne, link_all
 from ..reference.exact import Certificate, Certifier
 from ..reference.network import Architecture, Array, Case, Gradients
 from ..reference.propagation import Propagated, propagated
@@ -121,7 +121,7 @@ def functions_at_fault(network: Architecture, broken: Broken) -> frozenset[str]:
     return frozenset({activation}) if alone else frozenset()
 
 
-def margins(result: Array, interval: Interval) -> Array:
+def margins(result: Array, interval: Bounds) -> Array:
     """abs(result - mid) / rad: 0 where they are equal, infinite where only one is not finite."""
     with np.errstate(all="ignore"):
         off = np.abs(result - interval.mid).astype(np.float64, copy=False)
@@ -193,7 +193,7 @@ class _Held:
 
     result: Array
     chain: Interval | None
-    link: Interval | None
+    link: Bounds | None
 
     @cached_property
     def in_chain(self) -> Array:
@@ -205,10 +205,12 @@ class _Held:
         """The worst margin in the link, for each case."""
         return self._worst(self.link)
 
-    def _worst(self, interval: Interval | None) -> Array:
+    def _worst(self, interval: Bounds | None) -> Array:
         n = len(self.result)
         if interval is None:
             return np.zeros(n)
+        if isinstance(interval, RankOne) and (bound := interval.at_most(self.result)).max() <= 1:
+            return bound
         return np.asarray(margins(self.result, interval).reshape(n, -1).max(axis=1, initial=0.0))
 
     @cached_property
@@ -229,7 +231,7 @@ class _Held:
         finite = np.full(n, not linked)
         for interval in (self.chain, self.link):
             if interval is not None:
-                widest = interval.rad.reshape(n, -1).max(axis=1, initial=0.0)
+                widest = interval.widest
                 narrow |= widest <= _widest(interval, least)
                 finite |= (widest < np.inf) & (interval is self.link)
         return np.asarray(narrow & finite & (self.in_chain <= 1) & (self.in_link <= 1))
@@ -240,7 +242,7 @@ class _Held:
         return self.result[i], chain, link
 
 
-def _widest(interval: Interval, least: float) -> Any:
+def _widest(interval: Bounds, least: float) -> Any:
     """Give the widest radius that still means something, of a case or for each of a stack."""
     return np.clip(WIDEST * np.asarray(interval.size), least, sys.float_info.max)
 

@@ -18,9 +18,9 @@ from .costs import cost_function
 from .network import Array, Case, Gradients, Parameters
 from .rounding.affine import Affine, Symbols
 from .rounding.balls import OF_A_CASE, Ball
-from .rounding.given import given
+from .rounding.given import Product, given
 from .rounding.lattice import Lattice, lattice_all
-from .rounding.model import Model, model, quick
+from .rounding.model import Model, model, quick, rough
 from .stack import Stack, stacked_answers
 
 #: The radii's own arithmetic is float64, all terms positive: a chain of n operations is off by at most about
@@ -40,6 +40,9 @@ AFFORDABLE = 2**33
 #: Products of long doubles have no fast kernel. Where a layer takes more multiplications than this, links have
 #: midpoints in float64, which for float64 doubles their radius.
 LARGE = 2**10
+
+#: Where it takes more than this, a link costs no more matrix products than the implementation itself (model.rough).
+WIDE = 2**18
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,60 @@ class Interval:
         return Interval(self.mid[some], self.rad[some], np.asarray(self.size)[some], kinked[some])
 
     @property
+    def widest(self) -> Array:
+        """The largest radius, for each case of a stack."""
+        return np.asarray(self.rad.reshape(len(self.rad), -1).max(axis=1, initial=0.0))
+
+    @property
     def alone(self) -> Interval:
         """The same as that of a stack of one case."""
         mid, rad = np.asarray(self.mid), np.asarray(self.rad)
         return Interval(mid[None], rad[None], np.array([self.size]), np.array([self.kinked]))
+
+
+@dataclass(frozen=True)
+class RankOne:
+    """The bounds of matrix products, of a stack: mid ± (rows times columns + ``least``); ``rows`` (S, m, 1).
+
+    Of wide networks they are most of what there is to judge, and to look at every radius would take longer than the
+    gradients.
+    """
+
+    mid: Array
+    rows: Array
+    columns: Array
+    least: float
+    size: Array
+    kinked: bool = False
+
+    @property
+    def rad(self) -> Array:
+        """The radii."""
+        return np.asarray(self.rows * self.columns + self.least)
+
+    @property
+    def widest(self) -> Array:
+        """Bound the radius, for each case."""
+        return np.asarray(self.rows.max(axis=OF_A_CASE) * self.columns.max(axis=OF_A_CASE) + self.least)
+
+    def of(self, case: int) -> Interval:
+        """Give one case's interval."""
+        return Interval(self.mid[case], self.rad[case], float(self.size[case]), self.kinked)
+
+    def at_most(self, result: Array) -> Array:
+        """Bound the worst margin of each case from above; NaN where that takes a closer look."""
+        with np.errstate(all="ignore"):
+            highest = self.rows.max(axis=OF_A_CASE, keepdims=True)
+            # rows times these is never more than a radius, and they do not vanish.
+            columns = (self.columns + self.least / highest).astype(self.mid.dtype)
+            off = np.subtract(result, self.mid, dtype=self.mid.dtype)
+            np.abs(off, out=off)
+            off /= columns
+            worst = off.max(axis=-1, keepdims=True).astype(np.float64)
+            return np.asarray(np.where(worst == 0, 0.0, worst / self.rows).max(axis=OF_A_CASE))
+
+
+Bounds = Interval | RankOne
 
 
 def enclose(case: Case) -> dict[str, Interval]:
@@ -103,7 +156,7 @@ def enclose_all(stack: Stack, sharp: bool = True) -> dict[str, Interval]:
                 found = {name: _smaller(one, i, sharper[name]) for name, one in found.items()}
     places, points = lattice_all(stack)
     found = {name: _pinned(one, places, points[name]) if places else one for name, one in found.items()}
-    return {name: _undivided(stack, name, one) for name, one in found.items()}
+    return {name: _undivided(stack, name, one, _reach(one)) for name, one in found.items()}
 
 
 def _known(stack: Stack, arithmetic: Model, array: Array) -> Ball:
@@ -216,9 +269,9 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
 
 def link_all(
     stack: Stack, own: Gradients, enclosure: Mapping[str, Interval] | None = None
-) -> dict[str, Interval]:
+) -> dict[str, Bounds]:
     """Enclose every link of the stacked answers to a stack of cases."""
-    arithmetic = quick(stack.precision) if _large(stack) else model(stack.precision)
+    arithmetic = _arithmetic(stack)
 
     def returned(kind: str, array: Array) -> Ball:
         # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
@@ -228,44 +281,51 @@ def link_all(
     def enclosed(interval: Interval) -> Ball:
         return Ball(arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
 
-    chain, found = Chain(stack, own, partial(_known, stack, arithmetic), returned, enclosed, enclosure), {}
+    chain = Chain(stack, own, partial(_known, stack, arithmetic), returned, enclosed, enclosure)
+    found = dict[str, Bounds]()
     with np.errstate(all="ignore"):
         for name in own.tensors():
             ball = chain.link(name)
             if ball is not None:
-                size = np.maximum(_reach(ball), _scale(stack, name))
-                one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
-                found[name] = _undivided(stack, name, one)
+                reach = _reach(ball)
+                size = np.maximum(reach, _scale(stack, name))
+                if isinstance(ball, Product) and reach.max() <= arithmetic.largest / max(stack.batch, 1):
+                    rows, least = ball.rows * INFLATION, ball.least * INFLATION
+                    found[name] = RankOne(ball.mid, rows, ball.columns, least, size)
+                else:
+                    one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+                    found[name] = _undivided(stack, name, one, reach)
     return found
 
 
-def _undivided(stack: Stack, name: str, one: Interval) -> Interval:
+def _undivided(stack: Stack, name: str, one: Interval, reach: Array) -> Interval:
     """Allow the mean's division to come last: nothing is known of what is m times as large and overflows before it."""
     m = stack.batch if stack.architecture.reduction == "mean" else 1
     largest = model(stack.precision).largest
     if m == 0 and name[0] not in "za":  # the mean of nothing
-        return replace(one, rad=np.full(one.rad.shape, np.inf))
-    if m == 1 or name[0] in "za":
-        return one
-    if max(one.mid.max(initial=0.0), -one.mid.min(initial=0.0)) + one.rad.max(initial=0.0) <= largest / m:
+        return replace(one, rad=np.full(one.mid.shape, np.inf))
+    if m == 1 or name[0] in "za" or reach.max(initial=0.0) <= largest / m:
         return one
     return replace(one, rad=np.where(np.abs(one.mid) + one.rad <= largest / m, one.rad, np.inf))
 
 
-def _large(stack: Stack) -> bool:
-    return stack.batch * max(int(W.size) for W in stack.cases[0].parameters.weights) > LARGE
+def _arithmetic(stack: Stack) -> Model:
+    """Choose the arithmetic of links by how many multiplications the largest layer takes."""
+    multiplications = stack.batch * max(int(W.size) for W in stack.cases[0].parameters.weights)
+    chosen = model if multiplications <= LARGE else quick if multiplications <= WIDE else rough
+    return chosen(stack.precision)
 
 
-def _reach(ball: Ball) -> Array:
+def _reach(ball: Ball | Interval) -> Array:
     """Bound the largest absolute value in a link's interval, where that is finite, for each case.
 
     A radius of more than half of it holds an answer of zeros, or of the opposite sign.
     """
-    mid, rad = (array.reshape(len(array), -1) for array in (ball.mid, ball.rad))
+    mid = ball.mid.reshape(len(ball.mid), -1)
     largest = np.maximum(mid.max(axis=1, initial=0.0), -mid.min(axis=1, initial=0.0))
-    reach = np.asarray(largest.astype(np.float64) + rad.max(axis=1, initial=0.0))
+    reach = np.asarray(largest.astype(np.float64) + ball.widest)
     if not (finite := np.isfinite(reach)).all():
-        reach[~finite] = _finite(np.abs(mid[~finite]).astype(np.float64) + rad[~finite])
+        reach[~finite] = _finite(np.abs(ball.mid[~finite]).astype(np.float64) + ball.rad[~finite])
     return reach
 
 

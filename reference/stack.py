@@ -17,7 +17,7 @@ import numpy as np
 from .network import Architecture, Array, Case, Gradients, Parameters
 
 #: How many weights a stack may have in all. Beyond that calls cost little, and memory is better kept for other things.
-MOST_WEIGHTS = 2**17
+MOST_WEIGHTS = 2**19
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,6 +70,11 @@ class Ball:
         return np.abs(self.mid).astype(np.float64, copy=False) + self.rad
 
     @property
+    def widest(self) -> Array:
+        """Bound the radius, for each case of a stack."""
+        return np.asarray(self.rad.reshape(len(self.mid), -1).max(axis=1, initial=0.0))
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of mid and of rad."""
         return self.mid.shape

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..network import Array
-from .balls import Ball
+from .balls import OF_A_CASE, Ball
 from .model import Model, flushed
 from .spans import Span
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def given(model: Model, array: Array, off: int = 0) -> Ball:
     """Make a Ball of known numbers, each perhaps off by ``off`` roundings and its subnormals flushed to zero."""
     mid = array.astype(model.midpoint, copy=False)
-    size = np.abs(mid).astype(np.float64, copy=False)
+    size = np.abs(mid)
+    if not model.by_norms:
+        size = size.astype(np.float64, copy=False)
     # Said so that a NaN, which is less than nothing, hides no subnormal beside it.
     if not size.min(initial=1.0) >= model.eta and np.any(lost := flushed(model, size)):
         return Ball(model, mid, off * model.unit * size + lost)
@@ -38,11 +40,22 @@ class Given(Ball):
 
     def __init__(self, model: Model, mid: Array, size: Array, off: int) -> None:
         self.model, self.mid, self._size, self.off, self.terms, self.kinked = model, mid, size, off, 1, False
+        self._transposed: Given | None = None
 
     @cached_property
     def rad(self) -> Array:  # type: ignore[override]
         """The radius, which a Ball has from the start."""
-        return self._size * (self.off * self.model.unit)
+        return np.asarray(self._size.astype(np.float64, copy=False) * (self.off * self.model.unit))
+
+    @cached_property
+    def rows(self) -> Array:
+        """The norms of the rows, one column for each matrix."""
+        return norms(self.mid) if self._transposed is None else self._transposed.columns.mT
+
+    @cached_property
+    def columns(self) -> Array:
+        """The norms of the columns, one row for each matrix."""
+        return norms(self.mid.mT).mT if self._transposed is None else self._transposed.rows.mT
 
     @cached_property
     def _at(self) -> Span:
@@ -53,16 +66,25 @@ class Given(Ball):
     @property
     def mT(self) -> Ball:
         """The transpose of every matrix."""
-        return Given(self.model, self.mid.mT, self._size.mT, self.off)
+        transposed = Given(self.model, self.mid.mT, self._size.mT, self.off)
+        transposed._transposed = self
+        return transposed
 
     def __matmul__(self, other: Any) -> Ball:
         if not isinstance(other, Given):
             return super().__matmul__(other)
         n, off = self.shape[-1], self.model.several(self.off + other.off)
-        mid, rad = self.mid @ other.mid, self._size @ other._size
+        relative = off + (1 + off) * self.model.gamma(n + 1)
+        absolute = n * (self.model.accumulator or self.model).eta
+        mid = self.mid @ other.mid
+        if self.model.by_norms and not self.model.accumulator:
+            largest = self.rows.max(initial=0.0) * other.columns.max(initial=0.0)
+            if largest <= self.model.largest / 2:
+                return Product(self.model, mid, self.rows * relative, other.columns, absolute, n)
+        rad = self.rows * other.columns if self.model.by_norms else self._size @ other._size
         overflows = not rad.max(initial=0.0) <= self.model.largest / 2
-        rad *= off + (1 + off) * self.model.gamma(n + 1)
-        rad += n * (self.model.accumulator or self.model).eta
+        rad *= relative
+        rad += absolute
         if self.model.accumulator:
             rad += self.model.closing(mid, rad)
         return self._result(mid, rad, terms=n) if overflows else Ball.certain(self.model, mid, rad, n)
@@ -98,5 +120,39 @@ class Given(Ball):
         for other in others:
             larger = np.maximum(err, other.err)
             err = larger if piece.within == np.inf else np.where(np.abs(z) <= piece.within, larger, err)
-        same = self.mid.dtype == z.dtype
-        return first.lo if same else formulas[0](self.mid, *(ball.mid for ball in exact)), err
+        enough = self.mid.dtype.itemsize <= z.dtype.itemsize
+        return first.lo if enough else formulas[0](self.mid, *(ball.mid for ball in exact)), err
+
+
+class Product(Ball):
+    """A matrix product whose radius is rows times columns plus ``least``: small enough to be kept as two vectors.
+
+    ``rows`` (m, 1) and ``columns`` (1, k) for each matrix.
+    """
+
+    def __init__(
+        self, model: Model, mid: Array, rows: Array, columns: Array, least: float, terms: int
+    ) -> None:
+        self.model, self.mid, self.terms, self.kinked = model, mid, terms, False
+        self.rows, self.columns, self.least = rows, columns, least
+
+    @cached_property
+    def rad(self) -> Array:  # type: ignore[override]
+        """The radius, which a Ball has from the start."""
+        return np.asarray(self.rows * self.columns + self.least)
+
+    @property
+    def widest(self) -> Array:
+        """Bound the radius, for each case of a stack."""
+        return np.asarray(self.rows.max(axis=OF_A_CASE) * self.columns.max(axis=OF_A_CASE) + self.least)
+
+
+def norms(array: Array) -> Array:
+    """Bound the norms of rows from above, as float64 (m, 1) for each matrix.
+
+    Squares are summed as they come, each sum off by n roundings at most; and a square that underflows was smaller than
+    the smallest normal number.
+    """
+    info, n = np.finfo(array.dtype), array.shape[-1]
+    squares = np.einsum("...ij,...ij->...i", array, array)[..., None].astype(np.float64)
+    return np.asarray(np.sqrt(squares) * (1 + n * float(info.eps)) + np.sqrt(n * float(info.smallest_normal)))

@@ -56,6 +56,9 @@ class Model:
     K: Mapping[str, int]
     #: The better arithmetic in which sums are added up before they are rounded; None where it is no other.
     accumulator: Model | None = None
+    #: Whether sums of products are bounded by the product of two norms, as Cauchy and Schwarz do, which needs no
+    #: matrix product of its own.
+    by_norms: bool = False
 
     @property
     def excess(self) -> float:
@@ -107,10 +110,20 @@ def quick(precision: str) -> Model:
     return _model(precision, np.float64)
 
 
+def rough(precision: str) -> Model:
+    """Give the model whose matrix products cost no more than an implementation's own.
+
+    Midpoints are no better than the precision, which doubles the radius. For random numbers norms add half of it.
+    """
+    return _model(precision, np.float64 if precision == "float64" else np.float32, by_norms=True)
+
+
 @cache
-def _model(precision: str, better: type[np.floating[Any]]) -> Model:
+def _model(precision: str, better: type[np.floating[Any]], by_norms: bool = False) -> Model:
     info, midpoint = ml_dtypes.finfo(DTYPES[precision]), np.dtype(better)
-    accumulator = model("float32") if info.bits < 32 else None
+    accumulator = None
+    if info.bits < 32:
+        accumulator = rough("float32") if by_norms else model("float32")
     # Frameworks flush the subnormal numbers of what they compute in, so 4 times its smallest normal number: an
     # operation's inputs and its result may each be flushed. At 1 times, TensorFlow and JAX raised false alarms on
     # subnormal inputs. Those of float16 are normal in float32, and nobody flushes them: there it is rounding alone.
@@ -123,6 +136,7 @@ def _model(precision: str, better: type[np.floating[Any]]) -> Model:
         midpoint,
         K_LOW if accumulator else K,
         accumulator,
+        by_norms,
     )
 
 
