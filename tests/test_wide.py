@@ -1,0 +1,144 @@
+"""Wide networks: links that cost no more matrix products than the gradients, and still hold every honest result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
+from gradparity.adapters.reference import load
+from gradparity.harness.verdict import Verdict, margins
+from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
+from gradparity.reference.enclosure import WIDE, RankOne, link_all, links
+from gradparity.reference.network import DTYPES
+from gradparity.reference.rounding.given import Product, given, norms
+from gradparity.reference.rounding.model import model, rough
+from gradparity.reference.stack import Stack, stacked_answers
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
+
+WIDTH, BATCH = 96, 32
+NETWORK = Architecture(WIDTH, (Layer(WIDTH, "relu"), Layer(WIDTH, "tanh")), Cost("half_squared_error"))
+REFERENCE = load("")
+
+
+def asked(regime: str = "ordinary", precision: str = "float32") -> Case:
+    return case(NETWORK, BATCH, BY_NAME[regime], 3, precision)
+
+
+def test_the_network_of_these_tests_is_wide() -> None:
+    assert BATCH * WIDTH**2 > WIDE
+    assert isinstance(bounds(asked())["dW2"], RankOne)
+
+
+def bounds(one: Case, answer: Gradients | None = None) -> dict[str, object]:
+    return dict(link_all(Stack([one]), stacked_answers([answer or REFERENCE.gradients(one)])))
+
+
+def changed(one: Case, name: str, index: tuple[int, ...], value: float) -> Gradients:
+    arrays = {key: np.array(array) for key, array in REFERENCE.gradients(one).tensors().items()}
+    arrays[name][index] = value
+    return Gradients.from_tensors(arrays, one)
+
+
+@pytest.mark.parametrize("precision", list(DTYPES))
+@pytest.mark.parametrize("regime", [one.name for one in REGIMES])
+def test_an_honest_answer_is_inside(regime: str, precision: str) -> None:
+    one = asked(regime, precision)
+    found = judge(one, REFERENCE.gradients(one), chain=False)
+    assert {verdict.verdict for verdict in found.verdicts} <= {Verdict.AGREES, Verdict.INCONCLUSIVE}
+
+
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@drawn(
+    st.sampled_from([np.float32, np.float64]),
+    st.integers(1, 40),
+    st.integers(-150, 120),
+    st.integers(0, 2**32 - 1),
+)
+def test_norms_are_bounds_wherever_squares_underflow(
+    dtype: type[np.floating], n: int, exponent: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):
+        array = (rng.normal(size=(3, n)) * 2.0 ** rng.integers(exponent, exponent + 20, (3, n))).astype(dtype)
+        found = norms(array)[:, 0]
+    exact = np.array([float(np.sqrt(sum(np.longdouble(x) ** 2 for x in row))) for row in array])
+    finite = np.isfinite(array).all(axis=1)
+    assert np.all(found[finite] >= exact[finite])
+    info = np.finfo(dtype)
+    assert np.all(
+        (found <= exact * (1 + 2 * n * float(info.eps)) + 2 * np.sqrt(n * float(info.smallest_normal)))
+        | (exact > np.sqrt(float(info.max)) / 2)
+    )
+
+
+@settings(max_examples=100, derandomize=True, database=None, deadline=None)
+@drawn(st.sampled_from(["float64", "float32"]), st.integers(1, 50), st.integers(0, 2**32 - 1))
+def test_a_product_by_norms_is_wider_than_by_its_terms_and_not_by_much(
+    precision: str, n: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (rng.normal(size=shape).astype(precision) for shape in ((4, n), (n, 5)))
+    a[:, rng.random(n) < 0.3] = 0
+    by_norms, by_terms = (given(m, a, 1) @ given(m, b) for m in (rough(precision), model(precision)))
+    assert isinstance(by_norms, Product)
+    assert np.all(by_norms.rad >= np.asarray(by_terms.rad))
+    assert np.all(by_norms.widest >= by_norms.rad.max())
+    reach = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=0)
+    most = rough(precision).several(1) + rough(precision).gamma(n + 1)
+    assert np.all(by_norms.rad <= 1.02 * most * reach + 1e-24)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("regime", ["ordinary", "zeros", "tiny", "mixed_magnitudes"])
+def test_the_quick_look_never_says_less_than_every_radius_does(regime: str, precision: str) -> None:
+    one = asked(regime, precision)
+    answer, rng = REFERENCE.gradients(one), np.random.default_rng(0)
+    for name in ("dW1", "dW2"):
+        bound = bounds(one)[name]
+        if not isinstance(bound, RankOne):
+            continue
+        result = (bound.mid + rng.uniform(-1, 1, bound.mid.shape) * bound.rad).astype(precision)
+        worst = np.nanmax(margins(result, bound))
+        quick = float(bound.at_most(result)[0])
+        assert np.isnan(quick) or quick >= worst * (1 - 2.0**-20)
+        if regime == "ordinary":
+            assert quick <= worst * 1.001
+    assert answer is not None
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["dW1", "dW2"])
+@pytest.mark.parametrize("at", [(0, 0), (WIDTH - 1, WIDTH - 2)])
+def test_a_component_outside_is_seen_and_one_inside_is_not(
+    precision: str, name: str, at: tuple[int, int]
+) -> None:
+    one = asked(precision=precision)
+    interval = links(one, REFERENCE.gradients(one))[name]
+    mid, rad = float(interval.mid[at]), float(interval.rad[at])
+    for factor, diverges in ((0.98, False), (1.02, True)):
+        found = judge(one, changed(one, name, at, mid + factor * rad), chain=False)
+        assert [(b.name, b.index) for b in found.blamed] == ([(name, at)] if diverges else [])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_seen(value: float) -> None:
+    one = asked()
+    found = judge(one, changed(one, "dW2", (1, 2), value), chain=False)
+    assert [(b.name, b.index) for b in found.blamed] == [("dW2", (1, 2))]
+
+
+def test_a_dead_neuron_has_gradients_of_exactly_zero() -> None:
+    one = asked()
+    biases = np.array(one.parameters.biases[0])
+    biases[5] = -1e6  # relu
+    parameters = replace(one.parameters, biases=(biases, one.parameters.biases[1]))
+    dead = Case(one.architecture, parameters, one.x, one.y, one.precision)
+    answer = REFERENCE.gradients(dead)
+    assert not np.asarray(answer.dW[0])[5].any()
+    assert not judge(dead, answer, chain=False).blamed
+    found = judge(dead, changed(dead, "dW1", (5, 7), 1e-20), chain=False)
+    assert [(b.name, b.index) for b in found.blamed] == [("dW1", (5, 7))]
