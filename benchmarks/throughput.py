@@ -1,22 +1,36 @@
-"""What judging costs beside the gradients that are judged: ``python benchmarks/throughput.py [IMPLEMENTATION ...]``.
+"""What judging costs beside the gradients that are judged: ``python benchmarks/throughput.py [PART ...] [--store]``.
 
-The overhead is all the time that a campaign takes, in one process beside the implementation's own, over what a bare
-loop over the same cases takes inside the implementation, both warm. 1.0 is the limit. Interleaved rounds, medians. The
-result is compared with the last one stored beside this file, and stored with --store.
+overhead   all the time of a campaign in one process, beside those of the implementations, over the time that bare loops
+           over the same cases take inside the implementations: 1.0 is the limit. Each eager mode by itself, and the
+           three in one campaign, which share drawing and hashing the cases. Rounds take turns; medians of their ratios.
+growth     milliseconds a case against the number of parameters, and the exponent between the largest two.
+jobs       cases a second of an ordinary campaign, once its processes have started, in one process and in two.
+starts     seconds until a command has answered.
+memory     the parent's resident memory after so many cases; takes half an hour, and is left out unless it is named.
+
+Parts are compared with what is stored beside this file, by ratio, and stored with --store.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from math import log
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from gradparity.harness.campaign import Clock, Settings, campaign
+from gradparity.harness.child import KEPT_MEMORY, ONE_THREAD
+from gradparity.harness.expectations import Expectations
+from gradparity.harness.shards import judge_shards
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.network import Architecture, Case, Cost, Layer
@@ -24,10 +38,14 @@ from rich.console import Console
 from rich.table import Table
 
 STORED = Path(__file__).with_suffix(".json")
-IMPLEMENTATIONS = ("torch:eager", "tensorflow:eager", "jax:jit")
+EAGER = ("torch:eager", "tensorflow:eager", "jax:eager")
 #: Width of the three layers, batch, and how many cases a round has.
-SIZES = ((16, 8, 200), (128, 32, 20), (1024, 64, 1))
-ROUNDS = 3
+SIZES = ((16, 8, 64), (128, 32, 32), (1024, 64, 4))
+ROUNDS = 5
+#: Widths whose judging is timed, with 32 examples.
+WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
+
+Record = dict[str, Any]
 
 
 def cases(width: int, batch: int, number: int) -> list[Case]:
@@ -35,82 +53,183 @@ def cases(width: int, batch: int, number: int) -> list[Case]:
     return [case(network, batch, BY_NAME["ordinary"], seed, "float32") for seed in range(number)]
 
 
-@dataclass(frozen=True)
-class Overhead:
-    """One implementation at one size: seconds a case, bare and judged, and their ratio."""
-
-    implementation: str
-    width: int
-    batch: int
-    bare: float
-    judged: float
-    overhead: float
-
-
-def bare(name: str) -> None:
-    """Answer, in a process of its own, every round that a line on standard input asks for, and print its seconds."""
+def answer_bare(name: str) -> None:
+    """Answer every round that a line on standard input asks for, and print the seconds inside the implementation."""
     from gradparity.adapters.registry import load
 
-    implementation = load(name)
+    implementation, seconds = load(name), 0.0
     for line in sys.stdin:
-        asked = cases(*json.loads(line))
-        began = time.perf_counter()
-        for one in asked:
+        seconds = 0.0
+        for one in cases(*json.loads(line)):
+            began = time.perf_counter()
             implementation.gradients(one)
-        print(time.perf_counter() - began, flush=True)
+            seconds += time.perf_counter() - began
+        print(seconds, flush=True)
 
 
-def judged(name: str, worker: Worker, asked: list[Case]) -> float:
-    began = time.perf_counter()
-    for one in campaign(Settings((name,)), Clock(), iter(asked), workers=[worker]):
-        assert all(row.verdict in ("agrees", "inconclusive") for row in one.rows)
+class Bare:
+    """A bare loop in a process of its own, with the environment that a worker has."""
+
+    def __init__(self, stack: ExitStack, name: str) -> None:
+        environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), **KEPT_MEMORY}
+        self._loop = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, __file__, "--bare", name],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+            )
+        )  # fmt: skip
+
+    def seconds(self, *size: int) -> float:
+        sink, source = self._loop.stdin, self._loop.stdout
+        assert sink is not None
+        assert source is not None
+        sink.write(json.dumps(size) + "\n")
+        sink.flush()
+        return float(source.readline())
+
+
+def judged(workers: Sequence[Worker], *size: int) -> float:
+    """Time a campaign, from its cases' drawing to the last verdict."""
+    names, began = tuple(worker.name for worker in workers), time.perf_counter()
+    for one in campaign(Settings(names), Clock(), iter(cases(*size)), workers=workers):
+        assert all(row.verdict == "agrees" for row in one.rows), one.rows
     return time.perf_counter() - began
 
 
-def measure(name: str) -> list[Overhead]:
+def overhead() -> list[Record]:
     found = []
-    loop = subprocess.Popen(
-        [sys.executable, __file__, "--bare", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert loop.stdin is not None
-    assert loop.stdout is not None
-    with Worker(name, 300) as worker:
-        for width, batch, number in SIZES:
-            asked, rounds = cases(width, batch, number), list[tuple[float, float]]()
-            for _ in range(ROUNDS + 1):
-                loop.stdin.write(json.dumps((width, batch, number)) + "\n")
-                loop.stdin.flush()
-                rounds.append((float(loop.stdout.readline()), judged(name, worker, asked)))
-            rounds = rounds[1:]  # the first compiles
-            plain, whole = (median(one[i] for one in rounds) / number for i in range(2))
-            ratio = median(whole / plain for plain, whole in rounds)
-            found.append(Overhead(name, width, batch, plain, whole, ratio))
-    loop.stdin.close()
-    loop.wait()
+    with ExitStack() as stack:
+        loops = {name: Bare(stack, name) for name in EAGER}
+        workers = {name: stack.enter_context(Worker(name, 300)) for name in EAGER}
+        for size in SIZES:
+            for names in [(name,) for name in EAGER] + [EAGER]:
+                rounds = []
+                for _ in range(ROUNDS + 1):
+                    bare = sum(loops[name].seconds(*size) for name in names)
+                    rounds.append((bare, judged([workers[name] for name in names], *size)))
+                rounds = rounds[1:]  # the first compiles
+                width, batch, number = size
+                found.append(
+                    {
+                        "implementation": names[0] if len(names) == 1 else "all three",
+                        "network": f"3 x {width}, batch {batch}",
+                        "bare_ms": round(1e3 * median(bare for bare, _ in rounds) / number, 3),
+                        "judged_ms": round(1e3 * median(whole for _, whole in rounds) / number, 3),
+                        "overhead": round(median(whole / bare for bare, whole in rounds), 2),
+                    }
+                )
     return found
 
 
-def main(arguments: Sequence[str]) -> None:
-    names = [one for one in arguments if not one.startswith("--")] or list(IMPLEMENTATIONS)
-    before = {
-        (one["implementation"], one["width"]): one["overhead"]
-        for one in (json.loads(STORED.read_text()) if STORED.exists() else [])
-    }
-    table = Table("implementation", "3 x width", "batch", "bare ms", "judged ms", "overhead", "before")
-    found = [one for name in names for one in measure(name)]
+def growth() -> list[Record]:
+    found: list[Record] = []
+    with Worker("reference", 300) as worker:
+        for width in WIDTHS:
+            number = max(1, min(64, 2**20 // width**2))
+            judged([worker], width, 32, number)
+            seconds = median(judged([worker], width, 32, number) for _ in range(3)) / number
+            found.append(
+                {"width": width, "parameters": 3 * width * (width + 1), "ms": round(1e3 * seconds, 3)}
+            )
+    for before, one in itertools.pairwise(found):
+        grown = log(one["parameters"] / before["parameters"])
+        one["exponent"] = round(log(one["ms"] / before["ms"]) / grown, 2)
+    return found
+
+
+def jobs() -> list[Record]:
+    from gradparity.harness.cluster import judge_side_by_side
+
+    found = []
+    for names in (("reference",), ("torch:eager",), ("tensorflow:eager",), (*EAGER[:2], "jax:jit")):
+        rates = []
+        for number in (1, 2):
+            shards = 24 if len(names) == 1 else 10
+            settings, times = Settings(names, cases=64 * shards, seed=1), list[float]()
+            lost: dict[int, str] = {}
+            finished = (
+                judge_shards(settings, Expectations(""), settings.shards)
+                if number == 1
+                else judge_side_by_side(settings, Expectations(""), settings.shards, number, "", lost)
+            )
+            times = [time.perf_counter() for _ in finished]
+            assert not lost, lost
+            rates.append(64 * (shards - number) / (times[-1] - times[number - 1]))
+        found.append(
+            {
+                "implementations": ", ".join(names),
+                "one_job": round(rates[0], 1),
+                "two_jobs": round(rates[1], 1),
+                "ratio": round(rates[1] / rates[0], 2),
+            }
+        )
+    return found
+
+
+def starts() -> list[Record]:
+    program = [sys.executable, "-m", "gradparity.harness.cli"]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, command in (
+            ("import gradparity", [sys.executable, "-c", "import gradparity"]),
+            ("an empty Python", [sys.executable, "-c", ""]),
+            ("gradparity --help", [*program, "--help"]),
+            ("gradparity verify reference --cases 1", [*program, "verify", "reference", "--cases", "1"]),
+        ):
+            took = []
+            for i in range(6):
+                out = ["--out", f"{folder}/{i}"] if "verify" in command else []
+                began = time.perf_counter()
+                subprocess.run([*command, *out], check=True, capture_output=True)
+                took.append(time.perf_counter() - began)
+            found.append({"command": name, "seconds": round(median(took[1:]), 3)})
+    return found
+
+
+def memory() -> list[Record]:
+    """Judge 10^5 cases as ``verify`` does, and look at this process's memory on the way."""
+    settings, found = Settings(("reference",), cases=100_032, seed=2), list[Record]()
+    page = os.sysconf("SC_PAGE_SIZE") / 2**20
+    for shard in judge_shards(settings, Expectations(""), settings.shards):
+        done = 64 * (shard.number + 1)
+        if done in (1024, 3200, 10_048, 32_000, 100_032):
+            resident = int(Path("/proc/self/statm").read_text().split()[1]) * page
+            found.append({"cases": done, "resident_MiB": round(resident, 1)})
+            print(found[-1], flush=True)
+    return found
+
+
+PARTS: dict[str, Callable[[], list[Record]]] = {
+    "overhead": overhead, "growth": growth, "jobs": jobs, "starts": starts, "memory": memory,
+}  # fmt: skip
+
+
+def show(part: str, found: Sequence[Record], before: Sequence[Record]) -> None:
+    """Print a part's records, the last figure of each with its ratio to the stored one."""
+    columns = list(dict.fromkeys(key for one in found for key in one))
+    names = [key for key in columns if isinstance(found[0].get(key), str)] or columns[:1]
+    known = {tuple(one[key] for key in names): one for one in before if all(key in one for key in names)}
+    table = Table(*columns, "over stored", title=part)
     for one in found:
-        last = before.get((one.implementation, one.width))
-        table.add_row(
-            one.implementation, str(one.width), str(one.batch), f"{1e3 * one.bare:.2f}", f"{1e3 * one.judged:.2f}",
-            f"{one.overhead:.2f}", f"{last:.2f}" if last else "",
-        )  # fmt: skip
-    Console().print(table)
-    if "--store" in arguments:
-        STORED.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+        last = known.get(tuple(one[key] for key in names), {}).get(columns[-1])
+        ratio = f"{one[columns[-1]] / last:.2f}" if last and columns[-1] in one else ""
+        table.add_row(*(str(one.get(key, "")) for key in columns), ratio)
+    Console(width=110).print(table)
+
+
+def main(arguments: Sequence[str]) -> None:
+    parts = [one for one in arguments if one in PARTS] or [part for part in PARTS if part != "memory"]
+    stored: dict[str, list[Record]] = json.loads(STORED.read_text()) if STORED.exists() else {}
+    for part in parts:
+        found = PARTS[part]()
+        show(part, found, stored.get(part, []))
+        stored[part] = found
+        if "--store" in arguments:
+            STORED.write_text(json.dumps(stored, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--bare"]:
-        bare(sys.argv[2])
+        answer_bare(sys.argv[2])
     else:
         main(sys.argv[1:])

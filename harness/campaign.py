@@ -6,7 +6,6 @@ the cases, so that the same seed gives the same rows whatever the workers' speed
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import count, islice
+
+import xxhash
 
 from ..adapters.implementation import MOST_COLUMNS, columns
 from ..adapters.registry import linked
@@ -307,12 +308,13 @@ def _told(case: Case, name: str, answer: Answer, judged: Verdicts | None) -> Jud
 
     def row(one: EquationVerdict, array: Array | None = None, message: str = "") -> Row:
         activation = network.layers[one.layer - 1].activation if one.layer else ""
-        bits = b"" if array is None else hashlib.sha256(array.tobytes()).digest()[:8]
+        # Signed, as Parquet's integers are.
+        bits = 0 if array is None else xxhash.xxh3_64_intdigest(array) - 2**63  # type: ignore[arg-type]
         return Row(
             case.id, case.regime, case.precision, network.cost.name, network.depth, case.batch, name,
             one.equation, one.layer, one.name, activation, str(one.verdict), False, one.margin,
             one.link_margin, one.kinked, one.components, one.wide,
-            int.from_bytes(bits, "little", signed=True), message,
+            bits, message,
         )  # fmt: skip
 
     if judged is None or answer.gradients is None:
