@@ -134,20 +134,25 @@ def _array(name: str, raw: Mapping[str, Any]) -> Array:
 def read_case(blob: bytes) -> Case:
     """Read a case, whole; raises MalformedError where it is not one or its id is not its own."""
     document = read(blob)
+    case = case_of(document)
+    if case.id != document.id:
+        raise MalformedError(f"the case says it is {document.id!r}, but its content is {case.id!r}")
+    return case
+
+
+def case_of(document: Document) -> Case:
+    """Make a case of its document; raises MalformedError where it is none. The id is not looked at."""
     if document.kind != "case":
         raise MalformedError(f"the document is of kind {document.kind!r}, not a case")
     architecture, precision = _described(document.metadata.get("architecture", ""))
     named, layers = document.tensors, range(1, architecture.depth + 1)
     try:
         parameters = Parameters(tuple(named[f"W{i}"] for i in layers), tuple(named[f"b{i}"] for i in layers))
-        case = Case(
+        return Case(
             architecture, parameters, named["x"], named["y"], precision, document.metadata.get("regime", "")
         )
     except KeyError as missing:
         raise MalformedError(f"the case lacks {missing.args[0]}") from None
-    if case.id != document.id:
-        raise MalformedError(f"the case says it is {document.id!r}, but its content is {case.id!r}")
-    return case
 
 
 @lru_cache(maxsize=8)  # cases of one architecture come together

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
 
-from ..reference.network import Case, MalformedError
+from ..reference.network import Case, Gradients, MalformedError
 from .document import read_case, read_one, write_gradients, write_message
 from .implementation import Implementation, UnsupportedError
 from .registry import MissingImplementationError, UnknownImplementationError, load
+from .shared import Borrower, Parts, borrowed
 
 #: No case comes near this many bytes; a document that claims more is not a document.
 LONGEST_CASE = 2**30
@@ -26,24 +29,54 @@ def serve(implementation: Implementation, source: BinaryIO, sink: BinaryIO) -> N
     the source holds something other than cases, BrokenPipeError where nobody reads the answers.
     """
     while (blob := read_one(source.read, LONGEST_CASE)) is not None:
-        sink.write(_answer(implementation, read_case(blob)))
+        case = read_case(blob)
+
+        def write(kind: str, text: str, gradients: Gradients, case_id: str = case.id) -> bytes:
+            if kind == "gradients":
+                return write_gradients(case_id, gradients, _about(implementation))
+            return write_message(kind, case_id, text, _about(implementation))
+
+        sink.write(_answer(implementation, case, write))
         sink.flush()
 
 
-def _answer(implementation: Implementation, case: Case) -> bytes:
-    about = {
+def serve_parent(implementation: Implementation, source: BinaryIO, sink: BinaryIO, end: Borrower) -> None:
+    """Answer gradparity itself likewise; what it asks are cases, and are not looked at for anything else."""
+
+    def write(kind: str, text: str, gradients: Gradients) -> Parts:
+        return Parts.of(kind, text, json.dumps(_about(implementation)), gradients.tensors())
+
+    for asked in end.cases(source.read):
+        sink.write(end.answer(asked, _answer(implementation, asked.case, write)))
+        sink.flush()
+
+
+Written = TypeVar("Written")
+
+#: What a message has for gradients.
+_NOTHING = Gradients((), ())
+
+
+def _answer(
+    implementation: Implementation, case: Case, write: Callable[[str, str, Gradients], Written]
+) -> Written:
+    """Answer a case, whatever happens; ``write`` is given the kind of the answer, a text, and the gradients."""
+    try:
+        return write("gradients", "", implementation.gradients(case))
+    except UnsupportedError as reason:
+        return write("unsupported", _line(str(reason)), _NOTHING)
+    except Exception as error:
+        traceback.print_exc()
+        sys.stderr.flush()  # before the answer, so that who reads the answer can read this too
+        return write("error", _line(f"{type(error).__name__}: {error}"), _NOTHING)
+
+
+def _about(implementation: Implementation) -> dict[str, str]:
+    return {
         "name": implementation.name,
         "version": implementation.version,
         "language": implementation.language,
     }
-    try:
-        return write_gradients(case.id, implementation.gradients(case), about)
-    except UnsupportedError as reason:
-        return write_message("unsupported", case.id, _line(str(reason)), about)
-    except Exception as error:
-        traceback.print_exc()
-        sys.stderr.flush()  # before the answer, so that who reads the answer can read this too
-        return write_message("error", case.id, _line(f"{type(error).__name__}: {error}"), about)
 
 
 def _line(text: str) -> str:
@@ -64,8 +97,12 @@ def main(name: str) -> int:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    parent = borrowed()
     try:
-        serve(load(name), source, sink)
+        if parent is None:
+            serve(load(name), source, sink)
+        else:
+            serve_parent(load(name), source, sink, parent)
     except (UnknownImplementationError, MissingImplementationError, MalformedError) as error:
         print(f"gradparity serve: {error}", file=sys.stderr)
         return 2

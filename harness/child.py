@@ -17,7 +17,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 
 #: How many bytes of its standard error, from the end, a failure shows.
@@ -63,14 +63,17 @@ class BrokenError(Exception):
 class Child:
     """One process, the leader of its own group, and its three pipes, none of which ever blocks.
 
-    Raises BrokenError where it cannot be started.
+    It finds ``variables`` in its environment, and may use ``descriptors``, under their numbers. Raises BrokenError
+    where it cannot be started.
     """
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(
+        self, argv: list[str], variables: Mapping[str, str] | None = None, descriptors: Collection[int] = ()
+    ) -> None:
         self._mark = f"{MARK}={secrets.token_hex(8)}"
         defaults = {**dict.fromkeys(ONE_THREAD, "1"), **KEPT_MEMORY}
-        environment = {**defaults, **os.environ, MARK: self._mark.partition("=")[2]}
-        self.process = _started(argv, subprocess.PIPE, environment)
+        environment = {**defaults, **os.environ, **(variables or {}), MARK: self._mark.partition("=")[2]}
+        self.process = _started(argv, subprocess.PIPE, environment, descriptors)
         try:
             guardian = ["/bin/sh", "-c", GUARDIAN, str(self.process.pid)]
             self._guardian = _started(guardian, subprocess.DEVNULL, os.environ)
@@ -225,7 +228,9 @@ class Child:
                 self.read_stderr()
 
 
-def _started(argv: list[str], output: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _started(
+    argv: list[str], output: int, environment: Mapping[str, str], descriptors: Collection[int] = ()
+) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own; raises BrokenError where it cannot be."""
     try:
         return subprocess.Popen(
@@ -236,6 +241,7 @@ def _started(argv: list[str], output: int, environment: Mapping[str, str]) -> su
             stderr=output,
             env=environment,
             start_new_session=True,
+            pass_fds=descriptors,
         )
     except FileNotFoundError:
         raise BrokenError(f"cannot be started: no command is called {argv[0]!r}") from None

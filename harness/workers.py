@@ -24,7 +24,8 @@ never was one), every remaining case fails at once.
 
 One thread a worker does everything that follows ``submit`` in one loop over poll(2). It writes only what the
 child's pipe takes, reads no more than a pipe holds beyond the answer in front, and always drains standard error,
-so neither side can block the other and no child can fill the parent's memory. The child itself is child.py.
+so neither side can block the other and no child can fill the parent's memory. The child itself is child.py. A program
+is sent documents; gradparity's own ``serve`` is sent what shared.py says, which costs less, and fails likewise.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ from functools import lru_cache
 from typing import Literal, Self
 
 from ..adapters.document import Document, read, read_one, write_case
-from ..adapters.registry import command
-from ..reference.network import Case, Gradients, MalformedError
+from ..adapters.registry import EXEC, command
+from ..adapters.shared import VARIABLE, Lender, offered
+from ..reference.network import Architecture, Case, Gradients, MalformedError
 from .child import CHUNK, GRACE, TAIL, BrokenError, Child, printable
 
 #: Deaths in a row, with no good answer between, after which a worker is given up that has never answered, and
@@ -59,6 +61,9 @@ MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 #: How often, in seconds, its memory is looked at while it has a case in front.
 LOOK = 0.1
+
+#: How many cases a child has before it that will keep it busy until somebody looks after it again.
+ENOUGH = 8
 
 #: How many times as long as the first start a later one may take, on a machine that has become busy.
 STARTS_VARY = 5
@@ -105,6 +110,7 @@ class Worker:
         self._waiting: deque[tuple[Case, Future[Answer]]] = deque()
         self._sent = 0  # how many of the waiting, from the front, this process was given
         self._child: Child | None = None
+        self._lender: Lender | None = None  # where the child is gradparity's own
         self._pid: int | None = None
         self._look = 0.0  # when its memory is looked at next
         self._failures, self._answered = 0, False
@@ -136,7 +142,8 @@ class Worker:
             future: Future[Answer] = Future()
             future.set_running_or_notify_cancel()  # it is on its way and cannot be cancelled
             self._waiting.append((case, future))
-            self._notify()
+            if self._sent < ENOUGH:  # else the next answer will wake the supervisor soon enough
+                self._notify()
         return future
 
     def close(self) -> None:
@@ -173,6 +180,7 @@ class Worker:
         finally:
             if self._child is not None:
                 self._child.end(GRACE if not self._waiting else 0.0)
+            self._lender = None
             with self._lock:
                 self._closing = True
                 os.close(self._wake)
@@ -231,6 +239,8 @@ class Worker:
             return child.take(n)
 
         try:
+            if self._lender is not None:
+                return self._lender.answer(exactly, longest_answer(case))
             blob = read_one(exactly, longest_answer(case))
         except MalformedError as error:
             raise BrokenError(str(error)) from None
@@ -245,13 +255,19 @@ class Worker:
 
     def _start(self) -> Child:
         self._sent = 0
-        self._child = Child(self._argv)
+        if self.name.startswith(EXEC):
+            self._child = Child(self._argv)
+        else:
+            with offered() as (memory, descriptor):
+                inherited = () if descriptor is None else (descriptor,)
+                self._child = Child(self._argv, {VARIABLE: " ".join(map(str, inherited))}, inherited)
+            self._lender = Lender(memory)
         self._pid = self._child.process.pid
         return self._child
 
     def _stop(self) -> str:
         """End the child, if there is one, and give its last words."""
-        child, self._child, self._sent = self._child, None, 0
+        child, self._child, self._lender, self._sent = self._child, None, None, 0
         if child is None:
             return ""
         child.end(0.0)
@@ -296,7 +312,11 @@ class Worker:
         be slow to give it back.
         """
         while child.backlog < CHUNK and self._sent < len(self._waiting):
-            child.send(write_case(self._waiting[self._sent][0]))
+            case = self._waiting[self._sent][0]
+            asked = write_case(case) if self._lender is None else self._lender.ask(case, full_answer(case))
+            if asked is None:
+                return
+            child.send(asked)
             self._sent += 1
 
     def _notify(self) -> None:
@@ -304,16 +324,26 @@ class Worker:
             os.write(self._waker, b"\0")
 
 
+def full_answer(case: Case) -> int:
+    """How many bytes of arrays a full answer to the case has."""
+    return _components(case.architecture, case.batch) * case.dtype.itemsize
+
+
+@lru_cache(maxsize=8)  # cases of one architecture come together
+def _components(architecture: Architecture, batch: int) -> int:
+    """How many numbers a full answer has: dW, db, δ, z, a and the cost."""
+    widths = architecture.widths
+    layers = zip(widths[1:], widths[:-1], strict=True)
+    return 1 + sum(n * (before + 1 + 3 * batch) for n, before in layers)
+
+
 def longest_answer(case: Case) -> int:
     """How many bytes of arrays an answer to the case may claim.
 
-    Four times what a full answer has (dW, db, δ, z, a and the cost), so that a wrong dtype or a few arrays
-    too many are read and named, and a mebibyte for small cases.
+    Four times what a full answer has, so that a wrong dtype or a few arrays too many are read and named, and a
+    mebibyte for small cases.
     """
-    widths = case.architecture.widths
-    layers = zip(widths[1:], widths[:-1], strict=True)
-    components = 1 + sum(n * (before + 1 + 3 * case.batch) for n, before in layers)
-    return 4 * components * case.dtype.itemsize + 2**20
+    return 4 * full_answer(case) + 2**20
 
 
 def _line(text: str) -> str:

@@ -15,26 +15,37 @@ import os
 import random
 import re
 import resource
+import struct
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, Parameters
 from gradparity.adapters import document
-from gradparity.adapters.document import read, read_case, read_one, write_case, write_gradients, write_message
+from gradparity.adapters.document import (
+    Document,
+    read,
+    read_case,
+    read_one,
+    write_case,
+    write_gradients,
+    write_message,
+)
 from gradparity.adapters.reference import Reference
 from gradparity.adapters.serve import serve
+from gradparity.adapters.shared import Lender, Parts, offered
 from gradparity.harness import workers
 from gradparity.harness.child import BrokenError, Child
-from gradparity.harness.workers import Answer, Worker
+from gradparity.harness.workers import Answer, Worker, full_answer
 from gradparity.reference.network import MalformedError
 
 #: No document takes longer than this, in seconds, nor do all together keep this many bytes.
@@ -302,6 +313,7 @@ def asking() -> Worker:
     """A worker without a process; what it receives is given to it."""
     worker = object.__new__(Worker)
     worker._timeout = worker._startup = 60.0
+    worker._lender = None
     return worker
 
 
@@ -332,6 +344,37 @@ def read_apart(one: Exchange, blob: bytes) -> str:
     except MalformedError as error:
         return str(error)
     return ""
+
+
+def lent(one: Exchange, blob: bytes) -> str:
+    """What a worker makes of a message from a child of its own kind, changed as the document would be."""
+    chance = random.Random(blob)
+    with offered() as (memory, _):
+        lender = Lender(memory)
+    lender.ask(one.case, full_answer(one.case))
+    parts = Parts.of("gradients", "", "{}", read(one.answers[chance.randrange(2)]).tensors)
+    tree, body = (
+        msgspec.msgpack.decode(parts.header),
+        b"".join(array.tobytes() + bytes(7) for array in parts.arrays),
+    )
+    text = parts.header
+    if chance.random() < 0.6:
+        with suppress(OverflowError, RecursionError, TypeError, UnicodeEncodeError):  # what MessagePack cannot say
+            text = msgspec.msgpack.encode(edited(chance, tree))
+    place = chance.choice((-1, -1, 0, 2**62))
+    numbers = (chance.choice((-1, 0, 2**62, -(2**63))), chance.choice((0, 1, 2**64 - 1)))
+    head = struct.pack("<QqqQQ", chance.choice((*[0] * 20, 1, 2**63)), place, *numbers, len(text))
+    message = head + text + body
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        message = chance.choice((bits, truncation, repetition, splice, appendix))(chance, message, blob)
+    worker = asking()
+    worker._lender = lender
+    try:
+        received = worker._receive(Received(message), one.case, time.monotonic())
+    except BrokenError as broken:
+        return str(broken)
+    assert isinstance(received, Document)
+    return workers._judge(received, one.case).message
 
 
 def asked(one: Exchange, blob: bytes) -> str:
@@ -376,6 +419,7 @@ End = Callable[[Exchange, bytes], str]
 ENDS: dict[str, tuple[End, str, int]] = {
     "answered": (answered, "answer", 1),
     "read_apart": (read_apart, "answer", 1),
+    "lent": (lent, "answer", 1),
     "worked": (worked, "answer", 40),
     "asked": (asked, "case", 1),
     "served": (served, "case", 1),
