@@ -153,6 +153,12 @@ def gradparity() -> None:
     help="Measure what else a report can show: conventions, the accuracy of every function, others' values.",
 )
 @click.option(
+    "--explore",
+    type=click.FloatRange(0, 2**20, min_open=True),
+    metavar="MINUTES",
+    help="Go on so long where margins are largest; remembers in .gradparity what it finds.",
+)
+@click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, with the settings that it was begun with."
 )
 def verify(
@@ -170,6 +176,7 @@ def verify(
     jobs: int,
     scheduler: str,
     full_report: bool,
+    explore: float | None,
     resume: bool,
 ) -> None:
     """Judge implementations, and write a run and its report.
@@ -210,13 +217,16 @@ def verify(
                 answers=answers,
             ).only(only)
         command = shlex.join(["gradparity", *sys.argv[1:]])
-        sys.exit(run(settings, out, command, write_expectations, jobs, scheduler, resume, full_report))
+        minutes = explore or 0.0
+        sys.exit(
+            run(settings, out, command, write_expectations, jobs, scheduler, resume, full_report, minutes)
+        )
     except (ClusterError, ExpectationsError, RunFolderError) as error:
         raise _Refusal(str(error)) from None
 
 
 #: What `verify --resume` may be told beside the folder; all the rest is the run's own.
-_ANEW = ("out", "resume", "jobs", "scheduler", "write_expectations", "full_report")
+_ANEW = ("out", "resume", "jobs", "scheduler", "write_expectations", "full_report", "explore")
 
 
 def _begun(out: Path | None) -> Settings:

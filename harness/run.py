@@ -2,6 +2,7 @@
 
 run.json                 settings, versions, counts, findings; ``complete`` is its closing mark
 verdicts/00000.parquet   a shard of rows a file, written whole and then renamed
+explored/00000.parquet   rounds of exploring in the same form, where there were any
 findings/*.safetensors   the smallest case of each finding, as a document
 report.html
 """
@@ -12,6 +13,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +28,7 @@ from .environment import environment
 from .expectations import Expectations
 from .findings import Finding
 from .recheck import Standing
-from .shards import RunFolderError, finished_shards, read_tally, replace_file
+from .shards import VERDICTS, RunFolderError, finished_shards, make_folder, read_tally, replace_file
 from .tally import Margins, Tally
 from .verdict import EQUATIONS, Verdict
 
@@ -54,17 +56,15 @@ class Run:
         self._began, self._clock_began = time.time(), time.perf_counter()
         if resume:
             for left in folder.glob("*/*.part"):  # of what was being written when it ended
-                left.unlink(missing_ok=True)
+                with suppress(OSError):  # what cannot be written says so when it is tried
+                    left.unlink(missing_ok=True)
             return
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunFolderError(
                 f"{folder} is there already and is not empty; name another folder with --out, or go on with --resume"
             )
-        try:
-            for name in ("verdicts", "findings", *(["answers"] if settings.answers else [])):
-                (folder / name).mkdir(parents=True)
-        except OSError as error:
-            raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from None
+        for name in (VERDICTS, "findings", *(["answers"] if settings.answers else [])):
+            make_folder(folder / name)
         self._write(
             {
                 "complete": False,
@@ -80,11 +80,11 @@ class Run:
         """Number the shards that are not finished."""
         return sorted(set(self.settings.shards) - set(finished_shards(self.folder)))
 
-    def tally(self) -> Tally:
+    def tally(self, where: str = VERDICTS) -> Tally:
         """Put together what the finished shards come to, in their order."""
         total = Tally()
-        for number in finished_shards(self.folder):
-            total.merge(read_tally(self.folder, number))
+        for number in finished_shards(self.folder, where):
+            total.merge(read_tally(self.folder, number, where))
         return total
 
     def close(

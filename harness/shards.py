@@ -2,6 +2,7 @@
 
 verdicts/00012.parquet   the rows of shard 12, a Row a verdict, and its tally in the file's metadata
 answers/00012.parquet    an array of numbers an answer's array, where the run keeps them
+explored/00003.parquet   a round of exploring, in the same form; what is in it depends on the clock and on its past
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 #: Under this name a tally lies in its file's metadata.
 _TALLY = b"gradparity.tally"
 
+#: Where a run's shards lie: those of its campaign, and the rounds of exploring.
+VERDICTS, EXPLORED = "verdicts", "explored"
+
 
 class RunFolderError(Exception):
     """A folder that cannot be written or is not a finished run; the message is one sentence for a person."""
@@ -45,12 +50,19 @@ class KeptArray:
 
 @dataclass(frozen=True)
 class Finished:
-    """One shard, judged: its files as bytes, and what it comes to."""
+    """One shard, judged: its files as bytes, and of how many cases."""
 
     number: int
     verdicts: bytes
     answers: bytes | None
-    tally: Tally
+    cases: int
+
+    @property
+    def tally(self) -> Tally:
+        """What it comes to, as its file says."""
+        import pyarrow
+
+        return _tally_in(pyarrow.BufferReader(self.verdicts))
 
 
 def judge_shards(
@@ -73,29 +85,30 @@ def judge_shards(
                 order.append((case, number))
                 yield case
 
-    building: _Building | None = None
+    building: Building | None = None
     for one in campaign(settings, clock, cases(), announce, workers):
         while order[0][0] is not one.case:
             order.popleft()
         if building is None or building.number != order[0][1]:
             if building is not None:
                 yield building.finish(clock)
-            building = _Building(order[0][1], settings, expectations)
+            building = Building(order[0][1], settings, expectations)
         building.add(one)
         judged(one)
     if building is not None:
         yield building.finish(clock)
 
 
-class _Building:
-    """A shard that is not finished."""
+class Building:
+    """A shard that is not finished; ``tally`` is what it comes to so far."""
 
     def __init__(self, number: int, settings: Settings, expectations: Expectations) -> None:
         self.number, self._settings, self._expectations = number, settings, expectations
-        self._tally, self._rows, self._kept = Tally(), list[Row](), list[KeptArray]()
+        self.tally, self._rows, self._kept = Tally(), list[Row](), list[KeptArray]()
 
     def add(self, judged: Judged) -> None:
-        self._rows += self._tally.add(judged, self._expectations)
+        """Take in one implementation's judged answer to one case."""
+        self._rows += self.tally.add(judged, self._expectations)
         if self._settings.answers and judged.answer.gradients:
             self._kept += [
                 KeptArray(judged.case.id, judged.implementation, name, values.astype(np.float64).ravel())
@@ -103,10 +116,11 @@ class _Building:
             ]
 
     def finish(self, clock: Clock) -> Finished:
-        self._tally.counted.clock = clock.spent()
-        verdicts = _parquet(Row, self._rows, {_TALLY: self._tally.to_bytes()})
+        """Give the shard, with where the time went."""
+        self.tally.counted.clock = clock.spent()
+        verdicts = _parquet(Row, self._rows, {_TALLY: self.tally.to_bytes()})
         answers = _parquet(KeptArray, self._kept, {}) if self._settings.answers else None
-        return Finished(self.number, verdicts, answers, self._tally)
+        return Finished(self.number, verdicts, answers, self.tally.counted.cases)
 
 
 def _parquet(kind: type, rows: Sequence[object], metadata: dict[bytes, bytes]) -> bytes:
@@ -114,38 +128,43 @@ def _parquet(kind: type, rows: Sequence[object], metadata: dict[bytes, bytes]) -
     import pyarrow.parquet
 
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
-    sink = pyarrow.BufferOutputStream()
-    table = pyarrow.table(columns).replace_schema_metadata(metadata)
-    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    sink, table = pyarrow.BufferOutputStream(), pyarrow.table(columns)
+    with pyarrow.parquet.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(metadata)  # as metadata of the schema it would be stored twice
     written: bytes = sink.getvalue().to_pybytes()
     return written
 
 
-def write_shard(folder: Path, shard: Finished) -> None:
+def write_shard(folder: Path, shard: Finished, where: str = VERDICTS) -> None:
     """Write a finished shard into a run's folder; its verdicts last, since they say that it is finished."""
     if shard.answers is not None:
         replace_file(folder / "answers" / f"{shard.number:05}.parquet", shard.answers)
-    replace_file(folder / "verdicts" / f"{shard.number:05}.parquet", shard.verdicts)
+    replace_file(folder / where / f"{shard.number:05}.parquet", shard.verdicts)
 
 
-def finished_shards(folder: Path) -> list[int]:
+def finished_shards(folder: Path, where: str = VERDICTS) -> list[int]:
     """Number the shards that a run's folder holds."""
-    return sorted(int(path.stem) for path in (folder / "verdicts").glob("*.parquet") if path.stem.isdecimal())
+    return sorted(int(path.stem) for path in (folder / where).glob("*.parquet") if path.stem.isdecimal())
 
 
-def read_tally(folder: Path, number: int) -> Tally:
+def read_tally(folder: Path, number: int, where: str = VERDICTS) -> Tally:
     """Read what a finished shard comes to. Raises RunFolderError where the file is not what was written."""
     import pyarrow
-    import pyarrow.parquet
 
-    path = folder / "verdicts" / f"{number:05}.parquet"
+    path = folder / where / f"{number:05}.parquet"
     try:
-        metadata = pyarrow.parquet.read_schema(path).metadata or {}
-        return Tally.from_bytes(metadata[_TALLY])
+        return _tally_in(path)
     except (OSError, pyarrow.ArrowException):
         raise RunFolderError(f"{path} is no Parquet file, or was cut short") from None
     except (KeyError, msgspec.MsgspecError, MalformedError):
         raise RunFolderError(f"{path} has no tally: another version of gradparity wrote it") from None
+
+
+def _tally_in(file: Path | pyarrow.BufferReader) -> Tally:
+    import pyarrow.parquet
+
+    return Tally.from_bytes((pyarrow.parquet.read_metadata(file).metadata or {})[_TALLY])
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -155,7 +174,16 @@ def replace_file(path: Path, content: bytes) -> None:
         beside.write_bytes(content)
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            beside.unlink(missing_ok=True)
+        raise RunFolderError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it, unless it is there. Raises RunFolderError where it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise RunFolderError(f"{path} cannot be written: {error.strerror}") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -20,15 +21,16 @@ from rich.progress import (
 )
 
 from ..reference.network import Case
-from ..reports.html import write_report
+from ..reports.html import render
 from ..reports.terminal import summary
 from .campaign import Judged, Settings
 from .expectations import Expectations
+from .explore import Explorer, Goal, explore_into, lines, told
 from .findings import Finding, with_others
 from .portrait import portrait
 from .recheck import Standing, standings
 from .run import Run, exit_status
-from .shards import judge_shards, write_shard
+from .shards import EXPLORED, RunFolderError, judge_shards, replace_file, write_shard
 from .shrink import shrunk
 from .verdict import Verdict
 from .workers import Worker
@@ -43,11 +45,13 @@ def verify(
     scheduler: str = "",
     resume: bool = False,
     full_report: bool = False,
+    explore: float = 0.0,
 ) -> int:
     """Judge as the settings say, and give the exit status. Expectations are drafted into a file where one is given.
 
-    More than one job, or a Dask ``scheduler``'s address, judges shards side by side. Raises ExpectationsError where
-    the file of expectations cannot be used, RunFolderError where ``out`` will not do, ClusterError without a cluster.
+    More than one job, or a Dask ``scheduler``'s address, judges shards side by side. After them so many minutes are
+    spent on exploring, in this process. Raises ExpectationsError where the file of expectations cannot be used,
+    RunFolderError where ``out`` will not do, ClusterError without a cluster.
     """
     expectations = Expectations(settings.expect)
     run = Run(out or _free_folder(), settings, command, expectations, resume)
@@ -63,12 +67,8 @@ def verify(
         task = progress.add_task("starting", total=settings.cases, verdicts="")
         counted, pending = Counter[str](), run.pending
 
-        def announce(case: Case) -> None:
-            layers = " ".join(layer.activation for layer in case.architecture.layers[-2:])
-            description = (
-                f"{case.architecture.depth} layers .. {layers}, {case.architecture.cost.name}, {case.regime}"
-            )
-            progress.update(task, description=description[:64])
+        def announce(what: Case | Goal) -> None:
+            progress.update(task, description=_description(what)[:64])
 
         def judged(one: Judged) -> None:
             counted.update(row.verdict for row in one.rows)
@@ -81,13 +81,18 @@ def verify(
             progress.update(task, description=f"{len(pending)} shards")
             for shard in judge_side_by_side(settings, expectations, pending, jobs, scheduler, lost):
                 write_shard(run.folder, shard)
-                progress.update(task, advance=shard.tally.counted.cases)
+                progress.update(task, advance=shard.cases)
         else:
             for shard in judge_shards(
                 settings, expectations, pending, announce, judged, list(workers.values())
             ):
                 write_shard(run.folder, shard)
-        tally = run.tally()
+        if explore:
+            explorer = Explorer(settings, expectations, list(workers.values()), announce, judged)
+            explore_into(run.folder, explorer, explore)
+        tally, explored = run.tally(), run.tally(EXPLORED)
+        extras = {"explored": told(settings, tally, explored)} if explored.counted.cases else dict[str, Any]()
+        tally.merge(explored)
         findings, minimal = tally.findings(expectations), list[Finding]()
         progress.update(task, total=len(findings), completed=0, description="shrinking findings")
         for finding in shrunk(findings, workers, partial(tally.covering, expectations)):
@@ -98,7 +103,6 @@ def verify(
         for standing in standings(expectations, settings, workers, tally):
             found.append(standing)
             progress.update(task, advance=1)
-        extras: dict[str, Any] = {}
         if full_report:
             progress.update(
                 task, total=len(workers), completed=0, description="measuring functions and conventions"
@@ -113,13 +117,37 @@ def verify(
     if drafted:
         from .draft import write_draft
 
-        write_draft(drafted, expectations, minimal, found)
-    report = run.folder / "report.html"
-    write_report(content, report)
-    console = Console()
-    summary(content, console)
-    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+        try:
+            write_draft(drafted, expectations, minimal, found)
+        except OSError as error:
+            raise RunFolderError(f"{error.filename or drafted} cannot be written: {error.strerror}") from None
+    _tell(content, run.folder)
     return exit_status(content)
+
+
+def _description(what: Case | Goal) -> str:
+    """Say in a few words what is being judged."""
+    if isinstance(what, Goal):
+        return f"exploring {what.implementation}, {what.equation}"
+    network = what.architecture
+    layers = " ".join(layer.activation for layer in network.layers[-2:])
+    return f"{network.depth} layers .. {layers}, {network.cost.name}, {what.regime}"
+
+
+def _tell(content: Mapping[str, Any], folder: Path) -> None:
+    """Print the closing table, and write the report."""
+    console, report = Console(), folder / "report.html"
+    summary(content, console)
+    if "explored" in content:
+        for line in lines(content["explored"]):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    try:
+        replace_file(report, render(content, folder).encode(errors="replace"))
+    except RunFolderError as error:
+        raise RunFolderError(
+            f"{error}; the run is complete, and `gradparity report` writes it again"
+        ) from None
+    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
 
 
 def _free_folder() -> Path:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,27 @@ def test_shards_are_the_campaign_in_pieces() -> None:
     whole = [case.id for case in draw_cases(settings)]
     assert [case.id for shard in settings.shards for case in draw_cases(settings, shard)] == whole
     assert [len(list(draw_cases(settings, shard))) for shard in settings.shards] == [64, 64, 64, 8]
+
+
+DRAWN = """
+import sys
+from gradparity.harness.campaign import Settings, draw_cases
+if len(sys.argv) > 1:
+    import mine
+settings = Settings((), cases=1280).only(("relu", "identity", "half_squared_error"))
+print([case.id for case in draw_cases(settings)])
+"""
+
+
+def test_what_is_drawn_does_not_depend_on_what_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"NUMBERS = {list(range(2, 4000, 7))}")
+    without, with_it = (
+        subprocess.run(
+            [sys.executable, "-c", DRAWN, *more], cwd=tmp_path, capture_output=True, check=True
+        ).stdout
+        for more in ([], ["mine"])
+    )
+    assert without == with_it
 
 
 def test_one_process_or_two_give_the_same(gradparity: Gradparity, tmp_path: Path) -> None:
@@ -190,3 +212,94 @@ def test_findings_are_not_shared_between_a_tally_and_what_is_told_of_it(tmp_path
     tally = read_tally(tmp_path / "run", 0)
     before = told(tally)
     assert told(tally) == before  # telling it once changes nothing
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_scheduler_that_dies_is_one_sentence_and_the_run_goes_on_without_it(
+    gradparity: Gradparity, tmp_path: Path
+) -> None:
+    dask, file, quiet = [sys.executable, "-m", "dask"], tmp_path / "scheduler.json", subprocess.DEVNULL
+    started = [
+        subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                          "--scheduler-file", str(file)], cwd=tmp_path, stdout=quiet, stderr=quiet)
+    ]  # fmt: skip
+    try:
+        wait_for(lambda: file.exists() and file.read_text())
+        address = json.loads(file.read_text())["address"]
+        started.append(
+            subprocess.Popen([*dask, "worker", address, "--nthreads", "1", "--no-nanny", "--death-timeout", "5"],
+                             cwd=tmp_path, stdout=quiet, stderr=quiet)
+        )  # fmt: skip
+        command = [sys.executable, "-m", "gradparity.harness.cli", "verify", WRONG, "--cases", "1280"]
+        run = subprocess.Popen([*command, "--scheduler", address, "--out", "run"], cwd=tmp_path, stdout=quiet,
+                               stderr=subprocess.PIPE)  # fmt: skip
+        started.append(run)
+        wait_for(lambda: list(tmp_path.glob("run/verdicts/*.parquet")))
+        started[0].kill()
+        _, errors = run.communicate(timeout=120)
+        assert run.returncode == 2, errors.decode()
+        (said,) = errors.decode().strip().splitlines()
+        assert f"the Dask scheduler at {address} went away" in said
+        assert "--resume` goes on" in said
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    finished = len(list(tmp_path.glob("run/verdicts/*.parquet")))
+    assert 0 < finished < 20
+    assert gradparity("verify", "--resume", "--out", "run").returncode == 1
+    assert len(list(tmp_path.glob("run/verdicts/*.parquet"))) == 20
+
+
+#: A file system of its own, in a namespace of its own: it fills up, gets room and is read-only, and gets writable.
+ROOM = """
+mkdir room && mount -t tmpfs -o size=160k none room || exit 77
+$VERIFY --out room/run 2> full.txt; echo $? >> full.txt
+ls room/run/verdicts > finished.txt
+$RESUME 2> still.txt; echo $? >> still.txt
+mount -o remount,size=20m,ro room || exit 77
+$RESUME 2> readonly.txt; echo $? >> readonly.txt
+mount -o remount,rw room
+$RESUME 2> resumed.txt; echo $? >> resumed.txt
+cp -r room/run run
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_disk_that_fills_up_or_cannot_be_written_is_one_sentence_and_loses_nothing(
+    gradparity: Gradparity, tmp_path: Path, jobs: str
+) -> None:
+    options = ("--only", "relu,identity,half_squared_error", "--cases", "640")
+    program = f"{shlex.quote(sys.executable)} -m gradparity.harness.cli verify"
+    commands = {
+        "VERIFY": f"{program} reference {' '.join(options)} --jobs {jobs}",
+        "RESUME": f"{program} --resume --jobs {jobs} --out room/run",
+    }
+    script = ROOM
+    for name, command in commands.items():
+        script = script.replace(f"${name}", command)
+    try:
+        done = subprocess.run(["unshare", "--mount", "--map-root-user", "sh", "-c", script], cwd=tmp_path, check=False,
+                              capture_output=True, timeout=240)  # fmt: skip
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if not (tmp_path / "full.txt").exists() or done.returncode == 77:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
+    finished = (tmp_path / "finished.txt").read_text().split()
+    assert 0 < len(finished) < 10
+    for name, why in (("full", "No space left on device"), ("still", "No space left on device"),
+                      ("readonly", "Read-only file system")):  # fmt: skip
+        *sentences, status = (tmp_path / f"{name}.txt").read_text().strip().splitlines()
+        assert status == "2"
+        assert sentences[-1].endswith(f"cannot be written: {why}")
+        assert [line for line in sentences if line] == sentences[-1:]
+    assert (tmp_path / "resumed.txt").read_text().split()[-1] == "0"
+    gradparity("verify", "reference", *options, "--jobs", jobs, "--out", "whole")
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
