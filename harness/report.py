@@ -23,7 +23,7 @@ from ..reports.junit import junit
 from ..reports.markdown import markdown
 from .compare import compare
 from .run import exit_status, read
-from .shards import RunFolderError, read_tally
+from .shards import EXPLORED, VERDICTS, RunFolderError, read_tally
 
 #: In place of a file, for standard output.
 STDOUT = Path("-")
@@ -58,10 +58,11 @@ FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 def _undamaged(folder: Path) -> None:
     """Raise RunFolderError where a shard or a case document is not what was written; they may be left out."""
-    for path in sorted((folder / "verdicts").glob("*.parquet")):
-        if not path.stem.isdecimal():
-            raise RunFolderError(f"{path} is no shard of this run")
-        read_tally(folder, int(path.stem))
+    for kind in (VERDICTS, EXPLORED):
+        for path in sorted((folder / kind).glob("*.parquet")):
+            if not path.stem.isdecimal():
+                raise RunFolderError(f"{path} is no shard of this run")
+            read_tally(folder, int(path.stem), kind)
     for path in sorted((folder / "findings").glob("*.safetensors")):
         try:
             read_case(path.read_bytes())

@@ -537,6 +537,11 @@ def foreign_shard(folder: Path) -> None:
     (folder / "verdicts" / "00001.parquet").write_bytes(b"hello")
 
 
+def damaged_exploring(folder: Path) -> None:
+    (folder / "explored").mkdir()
+    (folder / "explored" / "00000.parquet").write_bytes(b"hello")
+
+
 def named_by_somebody(folder: Path) -> None:
     (folder / "verdicts" / "mine.parquet").write_bytes((folder / "verdicts" / "00000.parquet").read_bytes())
 
@@ -551,6 +556,7 @@ def lying_header(folder: Path) -> None:
     [
         (truncated_shard, "00000.parquet is no Parquet file, or was cut short"),
         (foreign_shard, "00001.parquet is no Parquet file, or was cut short"),
+        (damaged_exploring, "explored/00000.parquet is no Parquet file, or was cut short"),
         (named_by_somebody, "mine.parquet is no shard of this run"),
         (lying_header, "is not a case document: "),
     ],

@@ -149,6 +149,8 @@ def test_the_command_line_explores_and_tells(gradparity: Gradparity, tmp_path: P
     assert done.returncode == 1, done.stdout + done.stderr
     content = run_json(tmp_path / "run")
     assert f"Explored {content['explored']['cases']:,} cases" in done.stdout
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert f"{content['explored']['cases']:,} of them by exploring, the rest from seed 0" in report
     assert {finding["equation"] for finding in content["findings"]} == {"BP4"}
     read_case((tmp_path / "run" / content["findings"][0]["case"]).read_bytes())
     # The campaign's rows are what they are without exploring, and everything that is counted has a row.

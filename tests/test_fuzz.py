@@ -359,7 +359,9 @@ def lent(one: Exchange, blob: bytes) -> str:
     )
     text = parts.header
     if chance.random() < 0.6:
-        with suppress(OverflowError, RecursionError, TypeError, UnicodeEncodeError):  # what MessagePack cannot say
+        with suppress(
+            OverflowError, RecursionError, TypeError, UnicodeEncodeError
+        ):  # what MessagePack cannot say
             text = msgspec.msgpack.encode(edited(chance, tree))
     place = chance.choice((-1, -1, 0, 2**62))
     numbers = (chance.choice((-1, 0, 2**62, -(2**63))), chance.choice((0, 1, 2**64 - 1)))
