@@ -19,6 +19,8 @@ from gradparity.reference.enclosure import enclose, links
 from gradparity.reference.exact import Certifier, exact_gradients
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
 from gradparity.reference.propagation import propagated
+from gradparity.reference.rounding.given import given as known
+from gradparity.reference.rounding.model import model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -261,3 +263,11 @@ def test_a_mask_may_stop_a_nan_and_a_slope_may_not() -> None:
         assert found is not None
         assert np.isnan(found.must).all()
         assert (~found.or_zero[0]).tolist() == lets_through
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_nan_hides_no_subnormal_beside_it(precision: str) -> None:
+    smallest = np.finfo(precision).smallest_subnormal
+    ball = known(model(precision), np.array([[np.nan, smallest, 1.0]], precision))
+    assert float(ball.rad[0, 1]) == float(smallest)
+    assert float(ball.rad[0, 2]) == 0
