@@ -7,6 +7,7 @@ bulk values come from one drawn seed, since a million entropy decisions would be
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -79,11 +80,13 @@ def architectures(
     widest: int = 64,
     depth: int | None = None,
     sizes: str | None = None,
+    delta: float | None = None,
 ) -> Architecture:
     """Draw an architecture: activations mixed within a network, layers of unequal widths.
 
-    A cost may be asked for, an activation that some layer is to have, the depth, and how sizes are drawn. A cost
-    that is defined on probabilities or their logarithms decides the last layer, even against ``activations``.
+    A cost may be asked for, with its delta where it takes one, an activation that some layer is to have, the depth, and
+    how sizes are drawn. A cost that is defined on probabilities or their logarithms decides the last layer, even
+    against ``activations``.
     """
     sizes = sizes or draw(st.sampled_from(SIZES))
     if sizes == "narrow":
@@ -91,7 +94,7 @@ def architectures(
     name = cost or draw(st.sampled_from(COSTS))
     fitting: tuple[str, ...] = _LAST.get(name, ACTIVATIONS)
     fitting = tuple(one for one in fitting if one in activations) or fitting
-    delta = draw(st.sampled_from([DELTA[name], 0.5, 1.345])) if name in DELTA else None
+    delta = delta or draw(st.sampled_from(_deltas(name))) if name in DELTA else None
     depth = depth or draw(st.integers(1, deepest))
     hidden = draw(st.lists(layers(activations, widest), min_size=depth - 1, max_size=depth - 1))
     last = draw(layers(fitting, widest))
@@ -114,6 +117,10 @@ def architectures(
     elif sizes == "one output":
         last = replace(last, width=1)
     return Architecture(inputs, (*hidden, last), Cost(name, delta), reduction)
+
+
+def _deltas(cost: str) -> list[float]:
+    return [0.5, DELTA[cost], 1.345]
 
 
 @st.composite
@@ -148,17 +155,19 @@ def structure_at(
 ) -> Structure:
     """Draw structure number ``index`` of a campaign; it depends on the arguments alone.
 
-    The index walks through all pairs of an activation and a cost, all depths and all kinds of sizes, so that no
-    run misses one by bad luck; everything else is Hypothesis' choice.
+    The index walks through all pairs of an activation and a cost, all depths, all kinds of sizes, a cost's deltas, and
+    for each activation through all regimes, so that no run misses one by bad luck; everything else is Hypothesis'
+    choice.
     """
     activation = activations[index % len(activations)]
     period = math.lcm(len(activations), len(costs))  # after which the two would be in step again
     cost = costs[(index + index // period) % len(costs)]
     depth = 1 + (5 * index + index // 8) % 8
     sizes = SIZES[(index + index // 64) % len(SIZES)]
-    drawn = drawn_at(
-        seed, index, structures(architectures(cost, activation, activations, depth=depth, sizes=sizes))
-    )
+    delta = _deltas(cost)[index // len(costs) % 3] if cost in DELTA else None
+    networks = architectures(cost, activation, activations, depth=depth, sizes=sizes, delta=delta)
+    drawn = drawn_at(seed, index, structures(networks))
+    drawn = replace(drawn, regimes=_regimes_at(seed, *divmod(index, len(activations))))
     if index % SPOILT_EVERY == SPOILT_EVERY - 1:
         return replace(drawn, regimes=(*drawn.regimes[:-1], NOT_FINITE.name))
     return drawn
@@ -177,6 +186,19 @@ class Alone(HypothesisProvider):
 
 
 AVAILABLE_PROVIDERS[Alone.NAME] = f"{Alone.__module__}.{Alone.__qualname__}"
+
+
+def _regimes_at(seed: int, visit: int, activation: int) -> tuple[str, ...]:
+    """Give the regimes of an activation's visit, some at a time of all there are, in an order of its own.
+
+    Precisions take turns as visits do. By the digits of a visit's number in base 2, which no power of two divides
+    evenly, every precision meets every share of the regimes.
+    """
+    names = [regime.name for regime in REGIMES]
+    random.Random(f"{seed} {activation}").shuffle(names)
+    shares = -(-len(names) // REGIMES_EACH)
+    first = min(visit.bit_count() % shares * REGIMES_EACH, len(names) - REGIMES_EACH)
+    return tuple(names[first : first + REGIMES_EACH])
 
 
 def drawn_at(seed: int, index: int, strategy: st.SearchStrategy[Drawn]) -> Drawn:

@@ -17,7 +17,7 @@ from gradparity.tests.faults import FAULTS, Fault, Network
 from gradparity.tests.faults.hunt import Outcome, drawn, hunt
 
 #: Within how many of a campaign's cases a fault has to be caught.
-CASES = 200
+CASES = 320
 TWIN = "twin"
 
 

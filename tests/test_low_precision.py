@@ -186,7 +186,7 @@ def test_small_networks_have_long_batches_in_low_precision_only() -> None:
         (asked,) = Structure(network, 64, ("ordinary",), 0).cases(precision)
         assert asked.batch == batch
     assert 64 * LONGER == 4096
-    drawn = [next(structure_at(0, index).cases("bfloat16")).batch for index in range(80)]
+    drawn = [next(structure_at(0, index).cases("bfloat16")).batch for index in range(160)]
     assert sum(batch >= 1024 for batch in drawn) >= 4
 
 

@@ -59,7 +59,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
     """A real run: the reference, a program with one wrong weight gradient, and PyTorch with what is known of it."""
     wrong = f"exec:{shlex.quote(sys.executable)} {shlex.quote(str(TAMPERED))} weight"
     installed = ("torch:eager",) if importlib.util.find_spec("torch") else ()
-    settings = Settings(("reference", wrong, *installed), cases=64)
+    settings = Settings(("reference", wrong, *installed), cases=64, seed=1)
     settings = settings.only(("hardsigmoid", "softplus", "half_squared_error", "softmax_cross_entropy"))
     folder = tmp_path_factory.mktemp("run") / "run"
     found = json.loads(
@@ -393,11 +393,11 @@ def test_findings_are_read_with_the_keyboard_alone(open_report: Open) -> None:
 
 
 def test_the_command_the_program_and_the_link_are_copied(open_report: Open, content: Content) -> None:
-    number = next(
-        (i for i, one in enumerate(content["findings"], 1) if one["implementation"] == "torch:eager"), 0
-    )
-    if not number:
+    numbers = [i for i, one in enumerate(content["findings"], 1) if one["implementation"] == "torch:eager"]
+    if not numbers:
         pytest.skip("PyTorch is not installed, or nothing is found in it")
+    page = open_report()  # not every case is small enough for a program
+    number = next(i for i in numbers if page.locator(f"#finding-{i} .program").count())
     page = open_report(address=f"#finding-{number}")
     body = page.locator(f"#finding-{number}")
     body.locator(".program > summary").click()

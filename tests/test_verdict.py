@@ -102,6 +102,8 @@ def test_garbage_never_agrees(seed: int) -> None:
         enclosure = enclose(drawn)
         for garbage in (rng.normal(0, 1e9), np.nan):
             answer = {name: np.full_like(array, garbage) for name, array in right.items()}
+            if all(np.array_equal(answer[name], right[name], equal_nan=True) for name in right):
+                continue  # it is what one NaN makes of everything
             given = Gradients.from_tensors(answer, drawn)
             found = judge_answer(drawn, given, enclosure, Certifier(drawn))
             chained = [one for one in found.verdicts if one.margin > 0]
