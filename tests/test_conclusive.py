@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from gradparity import Case, Gradients
 from gradparity.adapters.reference import load
@@ -42,9 +43,24 @@ def test_hardly_any_verdict_is_inconclusive(seed: int) -> None:
 
 
 def test_without_links_a_few_more_are() -> None:
-    """An implementation that gives ∂C/∂W and ∂C/∂b only is judged by its chain, which knows nothing of a NaN."""
-    finite = [one for one in draw_cases(Settings((), 160, 0)) if one.regime != NOT_FINITE.name]
-    assert share(counted(finite, everything=False)) < 5 * MOST
+    """An implementation that gives ∂C/∂W and ∂C/∂b only is judged by its chain, which knows nothing of a NaN.
+
+    Nor does it of what may overflow on the way: in float32 the slope 1/a of a cross entropy where a sigmoid has
+    saturated, and poisson's exponential. Those are the cases' doing and counted apart, 4.7 and 6.4 % with two seeds; a
+    finite interval that is too wide is the bounds' own, 1.9 and 3.0 %.
+    """
+    wide = unknown = total = 0
+    for case in draw_cases(Settings((), 160, 0)):
+        if case.regime != NOT_FINITE.name:
+            answer, bounds = load("").gradients(case), enclose(case)
+            judged = judge_answer(case, Gradients(answer.dW, answer.db), bounds, Certifier(case))
+            for one in judged.verdicts:
+                infinite = bool(np.isinf(bounds[one.name].rad).any())
+                wide += one.verdict is Verdict.INCONCLUSIVE and not infinite
+                unknown += one.verdict is Verdict.INCONCLUSIVE and infinite
+                total += 1
+    assert wide / total < 5 * MOST
+    assert unknown / total < 10 * MOST
 
 
 @pytest.mark.parametrize("everything", [True, False])

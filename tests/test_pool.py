@@ -31,14 +31,14 @@ def test_the_first_small_architectures_of_each_precision_are_in_it_with_all_thei
 
 
 def test_an_expensive_implementation_is_asked_about_the_pool_and_the_run_says_so(tmp_path: Path) -> None:
-    settings = Settings(("reference", HONEST), cases=48, expensive=(HONEST,), pool=1)
+    settings = Settings(("reference", HONEST), cases=96, expensive=(HONEST,), pool=1)
     content = judged_run(tmp_path / "run", settings)
     asked = {one["name"]: one["cases"] for one in content["implementations"]}
-    assert asked["reference"] == 48
+    assert asked["reference"] == 96
     assert 0 < asked[HONEST] <= 16
     assert content["settings"]["pool"] == 1
     (line,) = partly_asked(content)
-    assert f"was asked about {asked[HONEST]} of 48 cases only" in line
+    assert f"was asked about {asked[HONEST]} of 96 cases only" in line
 
 
 def test_who_is_not_expensive_is_asked_about_everything() -> None:
