@@ -141,7 +141,7 @@ def jobs() -> list[Record]:
     from gradparity.harness.cluster import judge_side_by_side
 
     found = []
-    for names in (("reference",), ("torch:eager",), ("tensorflow:eager",), (*EAGER[:2], "jax:jit")):
+    for names in (("reference",), ("torch:eager",), (*EAGER[:2], "jax:jit")):
         rates = []
         for number in (1, 2):
             shards = 24 if len(names) == 1 else 10
