@@ -116,6 +116,9 @@ class RankOne:
             highest = self.rows.max(axis=OF_A_CASE, keepdims=True)
             # rows times these is never more than a radius, and they do not vanish.
             columns = (self.columns + self.least / highest).astype(self.mid.dtype)
+            columns = np.where(
+                np.isfinite(columns), columns, np.nan
+            )  # by infinity everything would be nothing
             off = np.subtract(result, self.mid, dtype=self.mid.dtype)
             np.abs(off, out=off)
             off /= columns

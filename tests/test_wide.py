@@ -11,7 +11,7 @@ from gradparity.adapters.reference import load
 from gradparity.harness.verdict import Verdict, margins
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
 from gradparity.reference.enclosure import WIDE, RankOne, link_all, links
-from gradparity.reference.network import DTYPES
+from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
 from gradparity.reference.rounding.given import Product, given, norms
 from gradparity.reference.rounding.model import model, rough
 from gradparity.reference.stack import Stack, stacked_answers
@@ -122,6 +122,36 @@ def test_a_component_outside_is_seen_and_one_inside_is_not(
     for factor, diverges in ((0.98, False), (1.02, True)):
         found = judge(one, changed(one, name, at, mid + factor * rad), chain=False)
         assert [(b.name, b.index) for b in found.blamed] == ([(name, at)] if diverges else [])
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0), (1.0, 1e39), (1.0, np.inf)]
+)
+def test_where_a_quick_look_cannot_tell_it_says_so(rows: float, columns: float) -> None:
+    mid = np.zeros((1, 2, 2), np.float32)
+    bound = RankOne(mid, np.full((1, 2, 1), rows), np.full((1, 1, 2), columns), 1e-36, np.ones(1))
+    assert not bound.at_most(np.ones((1, 2, 2), np.float32)).max() <= 1
+
+
+@pytest.mark.parametrize("precision", list(DTYPES))
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_s_honest_answers_are_inside(name: str, precision: str) -> None:
+    network = Architecture(
+        WIDTH, (Layer(WIDTH, name), Layer(WIDTH, name), Layer(8, "identity")), Cost("squared_error")
+    )
+    for regime in ("ordinary", "saturated", "sweep", "kinks", "tiny"):
+        one = case(network, BATCH, BY_NAME[regime], 5, precision)
+        assert not judge(one, REFERENCE.gradients(one), chain=False).blamed
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", COSTS)
+def test_every_cost_s_honest_answers_are_inside(name: str, precision: str) -> None:
+    last = {"kl_divergence": "log_softmax", "negative_log_likelihood": "log_softmax"}.get(name, "sigmoid")
+    network = Architecture(WIDTH, (Layer(WIDTH, "tanh"), Layer(WIDTH, last)), Cost(name))
+    for regime in ("ordinary", "kinks", "one_hot"):
+        one = case(network, BATCH, BY_NAME[regime], 5, precision)
+        assert not judge(one, REFERENCE.gradients(one), chain=False).blamed
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
