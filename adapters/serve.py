@@ -28,22 +28,21 @@ def serve(implementation: Implementation, source: BinaryIO, sink: BinaryIO) -> N
     Whatever the implementation raises becomes an answer, and the loop goes on. Raises MalformedError where
     the source holds something other than cases, BrokenPipeError where nobody reads the answers.
     """
+
+    def write(case: Case, kind: str, text: str, gradients: Gradients) -> bytes:
+        if kind == "gradients":
+            return write_gradients(case.id, gradients, _about(implementation))
+        return write_message(kind, case.id, text, _about(implementation))
+
     while (blob := read_one(source.read, LONGEST_CASE)) is not None:
-        case = read_case(blob)
-
-        def write(kind: str, text: str, gradients: Gradients, case_id: str = case.id) -> bytes:
-            if kind == "gradients":
-                return write_gradients(case_id, gradients, _about(implementation))
-            return write_message(kind, case_id, text, _about(implementation))
-
-        sink.write(_answer(implementation, case, write))
+        sink.write(_answer(implementation, read_case(blob), write))
         sink.flush()
 
 
 def serve_parent(implementation: Implementation, source: BinaryIO, sink: BinaryIO, end: Borrower) -> None:
     """Answer gradparity itself likewise; what it asks are cases, and are not looked at for anything else."""
 
-    def write(kind: str, text: str, gradients: Gradients) -> Parts:
+    def write(_: Case, kind: str, text: str, gradients: Gradients) -> Parts:
         return Parts.of(kind, text, json.dumps(_about(implementation)), gradients.tensors())
 
     for asked in end.cases(source.read):
@@ -58,17 +57,17 @@ _NOTHING = Gradients((), ())
 
 
 def _answer(
-    implementation: Implementation, case: Case, write: Callable[[str, str, Gradients], Written]
+    implementation: Implementation, case: Case, write: Callable[[Case, str, str, Gradients], Written]
 ) -> Written:
-    """Answer a case, whatever happens; ``write`` is given the kind of the answer, a text, and the gradients."""
+    """Answer a case, whatever happens; ``write`` is given it, the kind of the answer, a text, and the gradients."""
     try:
-        return write("gradients", "", implementation.gradients(case))
+        return write(case, "gradients", "", implementation.gradients(case))
     except UnsupportedError as reason:
-        return write("unsupported", _line(str(reason)), _NOTHING)
+        return write(case, "unsupported", _line(str(reason)), _NOTHING)
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()  # before the answer, so that who reads the answer can read this too
-        return write("error", _line(f"{type(error).__name__}: {error}"), _NOTHING)
+        return write(case, "error", _line(f"{type(error).__name__}: {error}"), _NOTHING)
 
 
 def _about(implementation: Implementation) -> dict[str, str]:

@@ -86,10 +86,8 @@ class Laid:
         for (name, precision, shape), begin in zip(header.arrays, self.begins, strict=True):
             try:
                 arrays[name] = np.ndarray(shape, DTYPES[precision], body, begin)
-            except (
-                ValueError,
-                TypeError,
-            ) as error:  # an empty array may claim dimensions that NumPy cannot have
+            except (ValueError, TypeError) as error:
+                # An empty array may claim dimensions that NumPy cannot have.
                 raise MalformedError(f"{name} has shape {list(shape)}: {error}") from None
         if len(arrays) < len(header.arrays):
             raise MalformedError("the answer names an array twice")
@@ -217,9 +215,8 @@ class Lender:
 
     def __init__(self, memory: Memory | None) -> None:
         self._memory = memory
-        self._number = self._slots = self._lent = (
-            0  # how many cases were asked, how many ever and now had a slot
-        )
+        # How many cases were asked; how many of them had a slot, and how many have one now.
+        self._number = self._slots = self._lent = 0
         self._loans = deque[_Loan]()
 
     def ask(self, case: Case, room: int) -> bytes | None:
