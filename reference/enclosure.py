@@ -157,9 +157,9 @@ def enclose_all(stack: Stack, sharp: bool = True) -> dict[str, Interval]:
             if sharp and _affine_operations(case) <= AFFORDABLE and _loose(case, found, i):
                 sharper = affine(case)
                 found = {name: _smaller(one, i, sharper[name]) for name, one in found.items()}
-    places, points = lattice_all(stack)
-    found = {name: _pinned(one, places, points[name]) if places else one for name, one in found.items()}
-    return {name: _undivided(stack, name, one, _reach(one)) for name, one in found.items()}
+        places, points = lattice_all(stack)
+        found = {name: _pinned(one, places, points[name]) if places else one for name, one in found.items()}
+        return {name: _undivided(stack, name, one, _reach(one)) for name, one in found.items()}
 
 
 def _known(stack: Stack, arithmetic: Model, array: Array) -> Ball:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -558,6 +559,13 @@ def test_the_mean_may_be_divided_last(scale: float, overflows: bool) -> None:
     """scikit-learn adds up the batch, and divides the sum by m."""
     asked = one_neuron("identity", "negative_log_likelihood", 1.0, -scale, 4, "float64", "mean")
     assert unknown(asked, "dW1") is unknown(asked, "db1") is overflows
+
+
+def test_where_everything_overflows_nobody_is_warned() -> None:
+    asked = one_neuron("identity", "half_squared_error", 1e308, 1.0, 1, "float64")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isinf(enclose(asked)["dW1"].rad).all()
 
 
 @pytest.mark.parametrize(("upstream", "overflows"), [(2e36, True), (2e34, False)])
