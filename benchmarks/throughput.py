@@ -28,8 +28,9 @@ from statistics import median
 from typing import Any
 
 from gradparity.harness.campaign import Clock, Settings, campaign
-from gradparity.harness.child import KEPT_MEMORY, ONE_THREAD
+from gradparity.harness.child import ONE_THREAD
 from gradparity.harness.expectations import Expectations
+from gradparity.harness.memory import VARIABLES
 from gradparity.harness.shards import judge_shards
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME, case
@@ -71,7 +72,7 @@ class Bare:
     """A bare loop in a process of its own, with the environment that a worker has."""
 
     def __init__(self, stack: ExitStack, name: str) -> None:
-        environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), **KEPT_MEMORY}
+        environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), **VARIABLES}
         self._loop = stack.enter_context(
             subprocess.Popen(
                 [sys.executable, __file__, "--bare", name],

@@ -20,6 +20,8 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from itertools import islice
 
+from . import memory
+
 #: How many bytes of its standard error, from the end, a failure shows.
 TAIL = 2000
 
@@ -48,10 +50,6 @@ MARK = "GRADPARITY_WORKER"
 #: parent's death would need Python code between fork and exec, which is not safe beside other threads.
 GUARDIAN = 'read -r _; kill -s KILL -- "-$0"'
 
-#: The C library keeps what is freed, unless the user has said otherwise: every case needs as much memory as the last,
-#: and to get it from the system anew may take longer than to compute the gradients.
-KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
-
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -71,7 +69,7 @@ class Child:
         self, argv: list[str], variables: Mapping[str, str] | None = None, descriptors: Collection[int] = ()
     ) -> None:
         self._mark = f"{MARK}={secrets.token_hex(8)}"
-        defaults = {**dict.fromkeys(ONE_THREAD, "1"), **KEPT_MEMORY}
+        defaults = {**dict.fromkeys(ONE_THREAD, "1"), **memory.VARIABLES}
         environment = {**defaults, **os.environ, **(variables or {}), MARK: self._mark.partition("=")[2]}
         self.process = _started(argv, subprocess.PIPE, environment, descriptors)
         try:

@@ -79,7 +79,10 @@ def _client(jobs: int, scheduler: str) -> Iterator[Client]:
 
     # A scheduler that goes away shows itself in any of these, depending on what it was asked last.
     gone = OSError, RuntimeError, CancelledError
-    dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1})
+    # Its profiler looks at every thread a hundred times a second, for a page that nobody opens, and takes a tenth of it.
+    dask.config.set(
+        {"distributed.scheduler.allowed-failures": TRIES - 1, "distributed.worker.profile.enabled": False}
+    )
     # What matters of it is a sentence of ours, about a shard that was lost or a scheduler that went away.
     for name in ("asyncio", "distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
