@@ -25,7 +25,6 @@ from ..reference.enclosure import Interval, enclose_all
 from ..reference.exact import Certifier
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
 from ..reference.stack import Stack, together
-from .memory import keep_memory
 from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answers
 from .verdict import Judged as Verdicts
 from .workers import Answer, Worker
@@ -204,7 +203,6 @@ def campaign(
     ``announce`` is called with each case as it is begun. Without ``workers`` it starts its own, and leaving the
     iterator early leaves no process behind.
     """
-    keep_memory()
     with ExitStack() as stack:
         asked = workers or [
             stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations

@@ -79,7 +79,7 @@ def _client(jobs: int, scheduler: str) -> Iterator[Client]:
 
     # A scheduler that goes away shows itself in any of these, depending on what it was asked last.
     gone = OSError, RuntimeError, CancelledError
-    # Its profiler looks at every thread a hundred times a second, for a page that nobody opens, and takes a tenth of it.
+    # Its profiler looks at every thread a hundred times a second, for a page that nobody opens: a tenth of the time.
     dask.config.set(
         {"distributed.scheduler.allowed-failures": TRIES - 1, "distributed.worker.profile.enabled": False}
     )

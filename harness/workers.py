@@ -48,6 +48,7 @@ from ..adapters.registry import EXEC, command
 from ..adapters.shared import VARIABLE, Lender, offered
 from ..reference.network import Architecture, Case, Gradients, MalformedError
 from .child import CHUNK, GRACE, TAIL, BrokenError, Child, printable
+from .memory import keep_memory
 
 #: Deaths in a row, with no good answer between, after which a worker is given up that has never answered, and
 #: one that has. A start costs seconds; but a campaign's cases come in groups with one architecture, and an
@@ -103,6 +104,7 @@ class Worker:
     def __init__(
         self, name: str, timeout: float, startup: float = 60.0, window: int = 64, memory: int = MEMORY
     ) -> None:
+        keep_memory()  # of its answers too
         self.name = name
         self._argv = command(name)
         self._timeout, self._startup, self._memory = timeout, startup, memory

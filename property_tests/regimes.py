@@ -23,6 +23,10 @@ _SIGNS = ("hinge", "squared_hinge")
 _PROBABILITIES = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 _DISTRIBUTIONS = ("cross_entropy", "softmax_cross_entropy", "negative_log_likelihood", "kl_divergence")
 
+#: A layer of more weights than this has uniform ones, of the same variance: to draw normal ones takes longer than to
+#: compute their gradient.
+NORMAL = 2**13
+
 
 @dataclass
 class Values:
@@ -57,11 +61,20 @@ def _targets(rng: Generator, cost: str, shape: tuple[int, int]) -> Array:
     return rng.normal(0, 1, shape)
 
 
+def _weights(rng: Generator, n_out: int, n_in: int) -> Array:
+    if n_out * n_in <= NORMAL:
+        return rng.normal(0, n_in**-0.5, (n_out, n_in))
+    drawn = rng.random((n_out, n_in))
+    drawn -= 0.5
+    drawn *= (12 / n_in) ** 0.5
+    return drawn
+
+
 def _ordinary(rng: Generator, network: Architecture, m: int) -> Values:
     """Draw what a network looks like after its initialisation: z of order 1 in every layer."""
     widths = network.widths
     return Values(
-        [rng.normal(0, n_in**-0.5, (n_out, n_in)) for n_in, n_out in pairwise(widths)],
+        [_weights(rng, n_out, n_in) for n_in, n_out in pairwise(widths)],
         [rng.normal(0, 0.5, n) for n in widths[1:]],
         rng.normal(0, 1, (m, widths[0])),
         _targets(rng, network.cost.name, (m, widths[-1])),
@@ -197,7 +210,9 @@ def case(network: Architecture, m: int, regime: Regime, seed: int, precision: st
     regime.change(values, rng, network, dtype)
 
     def rounded(array: Array) -> Array:
-        return array.astype(dtype)
+        numbers = array.astype(dtype, copy=False)
+        numbers.flags.writeable = False  # or the case would take a copy
+        return numbers
 
     parameters = Parameters(tuple(map(rounded, values.weights)), tuple(map(rounded, values.biases)))
     return Case(network, parameters, rounded(values.x), rounded(values.y), precision, regime.name)
