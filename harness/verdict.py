@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..reference.enclosure import Bounds, Interval, RankOne, link_all
+from ..reference.enclosure import Bounds, Interval, Links, RankOne
 from ..reference.exact import Certificate, Certifier
 from ..reference.network import Architecture, Array, Case, Gradients
 from ..reference.propagation import Propagated, propagated
@@ -166,13 +166,13 @@ def judge_answers(
     another, to the enclosure.
     """
     own = stacked_answers(answers)
-    link = link_all(stack, own, enclosure or None) if linked else {}
+    links = Links(stack, own, enclosure or None) if linked else None
     arrays, depth = own.tensors(), stack.architecture.depth
     least = UNDERFLOW * model(stack.precision).eta
     trials = [_Trial(stack.cases[i], answers[i], certifiers[i], i, enclosure) for i in range(len(answers))]
     for name in sorted(arrays, key=lambda name: _order(*equation_of(name, depth), name)):
         equation, layer = equation_of(name, depth)
-        held = _Held(arrays[name], enclosure.get(name), link.get(name))
+        held = _Held(arrays[name], enclosure.get(name), links.get(name) if links else None)
         plain, size = held.plain(least, linked), math.prod(arrays[name].shape[1:])
         for i, trial in enumerate(trials):
             if plain[i]:

@@ -5,7 +5,7 @@ Backpropagation itself (backprop.py), run on arrays that carry their rounding er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -266,39 +266,47 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
     example is ∂C/∂b. What cannot be had is left out.
     """
     known = {name: one.alone for name, one in enclosure.items()} if enclosure else None
-    found = link_all(Stack([case]), stacked_answers([own]), known)
+    found = Links(Stack([case]), stacked_answers([own]), known).all(own.tensors())
     return {name: one.of(0) for name, one in found.items()}
 
 
-def link_all(
-    stack: Stack, own: Gradients, enclosure: Mapping[str, Interval] | None = None
-) -> dict[str, Bounds]:
-    """Enclose every link of the stacked answers to a stack of cases."""
-    arithmetic = _arithmetic(stack)
+class Links:
+    """The links of the stacked answers to a stack of cases, each enclosed when it is asked for.
 
-    def returned(kind: str, array: Array) -> Ball:
+    All of them at once would take more memory than whatever else there is.
+    """
+
+    def __init__(self, stack: Stack, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> None:
+        self._stack, self._arithmetic = stack, _arithmetic(stack)
+        known = partial(_known, stack, self._arithmetic)
+        self._chain = Chain(stack, own, known, self._returned, self._enclosed, enclosure)
+
+    def _returned(self, kind: str, array: Array) -> Ball:
         # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
         # product, which an a or a δ may be; z is a sum, and loses them unless sums are rounded afterwards.
-        return given(arithmetic, array, off=1 if kind != "z" or arithmetic.accumulator else 0)
+        return given(self._arithmetic, array, off=1 if kind != "z" or self._arithmetic.accumulator else 0)
 
-    def enclosed(interval: Interval) -> Ball:
-        return Ball(arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
+    def _enclosed(self, interval: Interval) -> Ball:
+        return Ball(self._arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
 
-    chain = Chain(stack, own, partial(_known, stack, arithmetic), returned, enclosed, enclosure)
-    found = dict[str, Bounds]()
-    with np.errstate(all="ignore"):
-        for name in own.tensors():
-            ball = chain.link(name)
-            if ball is not None:
-                reach = _reach(ball)
-                size = np.maximum(reach, _scale(stack, name))
-                if isinstance(ball, Product) and reach.max() <= arithmetic.largest / max(stack.batch, 1):
-                    rows, least = ball.rows * INFLATION, ball.least * INFLATION
-                    found[name] = RankOne(ball.mid, rows, ball.columns, least, size)
-                else:
-                    one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
-                    found[name] = _undivided(stack, name, one, reach)
-    return found
+    def get(self, name: str) -> Bounds | None:
+        """Enclose one array; None where what it is computed from cannot be had."""
+        with np.errstate(all="ignore"):
+            ball = self._chain.link(name)
+            if ball is None:
+                return None
+            reach = _reach(ball)
+            size = np.maximum(reach, _scale(self._stack, name))
+            most = self._arithmetic.largest / max(self._stack.batch, 1)
+            if isinstance(ball, Product) and reach.max() <= most:
+                rows, least = ball.rows * INFLATION, ball.least * INFLATION
+                return RankOne(ball.mid, rows, ball.columns, least, size)
+            one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+            return _undivided(self._stack, name, one, reach)
+
+    def all(self, names: Iterable[str]) -> dict[str, Bounds]:
+        """Enclose several arrays; what cannot be had is left out."""
+        return {name: one for name in names if (one := self.get(name)) is not None}
 
 
 def _undivided(stack: Stack, name: str, one: Interval, reach: Array) -> Interval:

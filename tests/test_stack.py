@@ -11,7 +11,7 @@ from gradparity.adapters.reference import load
 from gradparity.harness.verdict import EquationVerdict, judge_answer, judge_answers
 from gradparity.property_tests.regimes import NOT_FINITE, REGIMES, case
 from gradparity.property_tests.strategies import structures
-from gradparity.reference.enclosure import enclose, enclose_all, link_all, links
+from gradparity.reference.enclosure import Links, enclose, enclose_all, links
 from gradparity.reference.exact import Certifier
 from gradparity.reference.network import DTYPES
 from gradparity.reference.rounding.model import model
@@ -58,7 +58,8 @@ def test_company_changes_no_interval_and_no_verdict(structure: object, precision
     some = list(structure.cases(precision))  # type: ignore[attr-defined]
     some = [one for one in some if one.parameters.weights[0].size < 400][:8] or some[:1]
     stack, answers = Stack(some), [REFERENCE.gradients(one) for one in some]
-    chain, link = enclose_all(stack), link_all(stack, stacked_answers(answers))
+    chain, own = enclose_all(stack), stacked_answers(answers)
+    link = Links(stack, own).all(own.tensors())
     for i, one in enumerate(some):
         alone = enclose(one)
         for together_, by_itself in ((chain, alone), (link, links(one, answers[i]))):

@@ -10,7 +10,7 @@ from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.harness.verdict import Verdict, margins
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
-from gradparity.reference.enclosure import WIDE, RankOne, link_all, links
+from gradparity.reference.enclosure import WIDE, Links, RankOne, links
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
 from gradparity.reference.rounding.given import Product, given, norms
 from gradparity.reference.rounding.model import model, rough
@@ -34,7 +34,8 @@ def test_the_network_of_these_tests_is_wide() -> None:
 
 
 def bounds(one: Case, answer: Gradients | None = None) -> dict[str, object]:
-    return dict(link_all(Stack([one]), stacked_answers([answer or REFERENCE.gradients(one)])))
+    own = stacked_answers([answer or REFERENCE.gradients(one)])
+    return Links(Stack([one]), own).all(own.tensors())
 
 
 def changed(one: Case, name: str, index: tuple[int, ...], value: float) -> Gradients:
