@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import ctypes
 
-#: Arrays smaller than this are not mapped one by one, and so much that was freed may lie at the end of the heap, in
-#: bytes.
-MAPPED_FROM, KEPT = 2**25, 2**29
+#: Arrays smaller than this are not mapped one by one, in bytes.
+MAPPED_FROM = 2**25
 
-#: The same for a process that is yet to be started.
-VARIABLES = {"MALLOC_MMAP_THRESHOLD_": str(MAPPED_FROM), "MALLOC_TRIM_THRESHOLD_": str(KEPT)}
+#: How much that was freed may lie at the end of the heap before it is given back. Here it is as much as the arrays of a
+#: case of 3 x 1024 neurons, so that a rare large case is forgotten; an implementation may keep what it had.
+KEPT, KEPT_BY_CHILDREN = 2**24, 2**29
+
+#: What a process that is yet to be started finds in its environment.
+VARIABLES = {"MALLOC_MMAP_THRESHOLD_": str(MAPPED_FROM), "MALLOC_TRIM_THRESHOLD_": str(KEPT_BY_CHILDREN)}
 
 #: Their names in malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
