@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -33,7 +34,7 @@ def test_the_network_of_these_tests_is_wide() -> None:
     assert isinstance(bounds(asked())["dW2"], RankOne)
 
 
-def bounds(one: Case, answer: Gradients | None = None) -> dict[str, object]:
+def bounds(one: Case, answer: Gradients | None = None) -> Mapping[str, object]:
     own = stacked_answers([answer or REFERENCE.gradients(one)])
     return Links(Stack([one]), own).all(own.tensors())
 
