@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from math import log
@@ -189,14 +190,26 @@ def starts() -> list[Record]:
 
 
 def memory() -> list[Record]:
-    """Judge 10^5 cases as ``verify`` does, and look at this process's memory on the way."""
+    """Judge 10^5 cases as ``verify`` does, and look at this process's memory after every shard.
+
+    What the next cases have taken already is now more and now less: given are the median of 16 shards, and the most
+    there was at any moment.
+    """
     settings, found = Settings(("reference",), cases=100_032, seed=2), list[Record]()
-    page = os.sysconf("SC_PAGE_SIZE") / 2**20
+    resident = deque[int](maxlen=16)
     for shard in judge_shards(settings, Expectations(""), settings.shards):
         done = 64 * (shard.number + 1)
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        resident.append(int(status["VmRSS"].split()[0]))
         if done in (1024, 3200, 10_048, 32_000, 100_032):
-            resident = int(Path("/proc/self/statm").read_text().split()[1]) * page
-            found.append({"cases": done, "resident_MiB": round(resident, 1)})
+            peak = int(status["VmHWM"].split()[0])
+            found.append(
+                {
+                    "cases": done,
+                    "peak_MiB": round(peak / 1024, 1),
+                    "resident_MiB": round(median(resident) / 1024, 1),
+                }
+            )
             print(found[-1], flush=True)
     return found
 

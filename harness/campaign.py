@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -212,9 +212,12 @@ def campaign(
         for some in _stacks(draw_cases(settings) if cases is None else cases):
             clock.drawing += clock.lap()
             waiting.append(_ask(settings, some, asked, announce))
-            clock.enclosures += clock.lap()
-            while sum(len(one.stack.cases) for one in waiting) > IN_FLIGHT or (waiting and waiting[0].done):
+            # What is judged now is out of the memory before the next enclosure needs some.
+            while len(waiting) > 1 and (waiting[0].done or _in_flight(waiting) > IN_FLIGHT):
                 yield from _judge(clock, waiting.popleft())
+            clock.lap()
+            _ = waiting[-1].enclosure  # while it is being answered
+            clock.enclosures += clock.lap()
         while waiting:
             yield from _judge(clock, waiting.popleft())
 
@@ -227,15 +230,20 @@ def _stacks(cases: Iterator[Case]) -> Iterator[Stack]:
 
 @dataclass(frozen=True)
 class _Asked:
-    """Cases whose enclosure is known; and the answers of each implementation that was asked, in the cases' order.
+    """Cases, and the answers of each implementation that was asked, in the cases' order.
 
     Affine forms take longer than everything else, and tell nothing that links do not: they are for those answers only
     that have none.
     """
 
     stack: Stack
-    enclosure: Mapping[str, Interval]
     answers: Mapping[str, Sequence[Future[Answer]]]
+
+    @cached_property
+    def enclosure(self) -> Mapping[str, Interval]:
+        """The enclosure, where the networks are not so large that none is made."""
+        weights = sum(int(W.size) for W in self.stack.cases[0].parameters.weights)
+        return enclose_all(self.stack, sharp=False) if self.stack.batch * weights <= CHAINED else {}
 
     @cached_property
     def sharp(self) -> Mapping[str, Interval]:
@@ -248,10 +256,14 @@ class _Asked:
         return all(answer.done() for answers in self.answers.values() for answer in answers)
 
 
+def _in_flight(waiting: Iterable[_Asked]) -> int:
+    return sum(len(one.stack.cases) for one in waiting)
+
+
 def _ask(
     settings: Settings, some: Stack, workers: Sequence[Worker], announce: Callable[[Case], None]
 ) -> _Asked:
-    """Ask all workers, and enclose the answers while they answer."""
+    """Ask all workers."""
     left_out = () if (some.architecture, some.precision) in pool(settings) else settings.expensive
     asked = [worker for worker in workers if worker.name not in left_out]
     answers = dict[str, list[Future[Answer]]]({worker.name: [] for worker in asked})
@@ -259,8 +271,7 @@ def _ask(
         announce(case)
         for worker in asked:
             answers[worker.name].append(worker.submit(case))
-    multiplications = some.batch * sum(int(W.size) for W in some.cases[0].parameters.weights)
-    return _Asked(some, enclose_all(some, sharp=False) if multiplications <= CHAINED else {}, answers)
+    return _Asked(some, answers)
 
 
 def _judge(clock: Clock, asked: _Asked) -> Iterator[Judged]:

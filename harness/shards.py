@@ -21,6 +21,7 @@ import numpy as np
 from ..reference.network import Array, Case, MalformedError
 from .campaign import Clock, Judged, Row, Settings, campaign, draw_cases
 from .expectations import Expectations
+from .memory import give_back
 from .tally import Tally
 from .workers import Worker
 
@@ -120,6 +121,7 @@ class Building:
         self.tally.counted.clock = clock.spent()
         verdicts = _parquet(Row, self._rows, {_TALLY: self.tally.to_bytes()})
         answers = _parquet(KeptArray, self._kept, {}) if self._settings.answers else None
+        give_back()
         return Finished(self.number, verdicts, answers, self.tally.counted.cases)
 
 
