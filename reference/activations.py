@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -432,7 +432,7 @@ _WITH_ALPHA: dict[str, Callable[[float], Activation]] = {
 }
 
 
-@cache
+@lru_cache(maxsize=128)  # cases of one architecture come together; and there is no end to alphas
 def activation(layer: Layer) -> Activation:
     """Give the activation σ of a layer."""
     if layer.activation in _WITH_ALPHA:

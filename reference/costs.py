@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -246,7 +246,7 @@ _PLAIN: dict[str, Callable[[], CostFunction]] = {
 }
 
 
-@cache
+@lru_cache(maxsize=128)  # there is no end to deltas
 def cost_function(cost: Cost) -> CostFunction:
     """Give C and ∇_a C of a cost."""
     if cost.name == "huber":
