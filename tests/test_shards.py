@@ -168,6 +168,15 @@ def test_a_shard_that_kills_its_process_every_time_is_set_apart(
     assert content(tmp_path / "run")["lost"] == []
 
 
+def test_no_process_of_a_cluster_is_profiled() -> None:
+    from dask import config
+    from gradparity.harness.cluster import _client
+
+    enabled = "distributed.worker.profile.enabled"
+    with config.set({enabled: True}), _client(1, "") as client:  # as Dask has it
+        assert set(client.run(config.get, enabled).values()) == {False}
+
+
 def test_no_scheduler_is_one_sentence(gradparity: Gradparity, tmp_path: Path) -> None:
     done = gradparity(
         "verify", "reference", "--scheduler", "tcp://127.0.0.1:9", "--cases", "8", "--out", "run"
