@@ -10,7 +10,7 @@ import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.harness.verdict import Verdict, margins
-from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
+from gradparity.property_tests.regimes import BY_NAME, NORMAL, REGIMES, case
 from gradparity.reference.enclosure import WIDE, Links, RankOne, links
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
 from gradparity.reference.rounding.given import Product, given, norms
@@ -32,6 +32,17 @@ def asked(regime: str = "ordinary", precision: str = "float32") -> Case:
 def test_the_network_of_these_tests_is_wide() -> None:
     assert BATCH * WIDTH**2 > WIDE
     assert isinstance(bounds(asked())["dW2"], RankOne)
+
+
+def test_many_weights_are_as_large_as_few() -> None:
+    network = Architecture(
+        200, (Layer(40, "tanh"), Layer(200, "tanh"), Layer(200, "tanh")), Cost("squared_error")
+    )
+    few, many = case(network, 1, BY_NAME["ordinary"], 3, "float64").parameters.weights[::2]
+    assert few.size <= NORMAL < many.size
+    for weights in (few, many):
+        assert abs(weights.std() * 200**0.5 - 1) < 0.03
+    assert abs(few).max() * 200**0.5 > 3**0.5 >= abs(many).max() * 200**0.5  # a uniform one has an end
 
 
 def bounds(one: Case, answer: Gradients | None = None) -> Mapping[str, object]:
