@@ -15,10 +15,11 @@ import numpy as np
 from .activations import activation
 from .backprop import backprop, bp1, bp2, bp3, bp4, reduced
 from .costs import cost_function
+from .nearby import nearby
 from .network import Array, Case, Gradients, Parameters
 from .rounding.affine import Affine, Symbols
 from .rounding.balls import OF_A_CASE, Ball
-from .rounding.given import Product, given
+from .rounding.given import Given, Product, given
 from .rounding.lattice import Lattice, lattice_all
 from .rounding.model import Model, model, quick, rough
 from .stack import Stack, stacked_answers
@@ -278,13 +279,23 @@ class Links:
 
     def __init__(self, stack: Stack, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> None:
         self._stack, self._arithmetic = stack, _arithmetic(stack)
-        known = partial(_known, stack, self._arithmetic)
-        self._chain = Chain(stack, own, known, self._returned, self._enclosed, enclosure)
+        wide = self._arithmetic.by_norms and not self._arithmetic.accumulator
+        self._nearby = stack.once(nearby, lambda _: nearby(stack, self._arithmetic), stack.x) if wide else {}
+        self._chain = Chain(stack, own, self._given, self._returned, self._enclosed, enclosure)
 
-    def _returned(self, kind: str, array: Array) -> Ball:
+    def _given(self, array: Array) -> Ball:
+        ball = _known(self._stack, self._arithmetic, array)
+        if array is self._stack.x and isinstance(ball, Given):
+            ball.near = self._nearby.get("a0")
+        return ball
+
+    def _returned(self, kind: str, l: int, array: Array) -> Ball:
         # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
         # product, which an a or a δ may be; z is a sum, and loses them unless sums are rounded afterwards.
-        return given(self._arithmetic, array, off=1 if kind != "z" or self._arithmetic.accumulator else 0)
+        ball = given(self._arithmetic, array, off=1 if kind != "z" or self._arithmetic.accumulator else 0)
+        if isinstance(ball, Given):
+            ball.near = self._nearby.get(f"{kind}{l}")
+        return ball
 
     def _enclosed(self, interval: Interval) -> Ball:
         return Ball(self._arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
@@ -345,13 +356,13 @@ class Chain:
     """An implementation's answer as a chain of links, in any kind of number; or the stacked answers to a stack.
 
     ``given`` makes such a number of what everybody is given, ``returned`` of what the implementation answered
-    (with its kind: z, a or delta), and ``enclosed`` of the interval that stands in for what it did not.
+    (with its kind, z, a or delta, and its layer), and ``enclosed`` of the interval that stands in for what it did not.
     """
 
     case: Case | Stack
     own: Gradients
     given: Callable[[Array], Any]
-    returned: Callable[[str, Array], Any]
+    returned: Callable[[str, int, Array], Any]
     enclosed: Callable[[Interval], Any]
     enclosure: Mapping[str, Interval] | None = None
     _made: dict[tuple[str, int], Any] = field(default_factory=dict)
@@ -409,9 +420,10 @@ class Chain:
             return self.given(self.case.x)
         family = getattr(self.own, kind)
         if family is not None:
-            return self.returned(kind, family[l - 1])
+            return self.returned(kind, l, family[l - 1])
         if kind == "delta":
-            return self.returned(kind, self.own.db[l - 1][..., None, :]) if self.case.batch == 1 else None
+            db = self.own.db[l - 1]
+            return self.returned(kind, l, db[..., None, :]) if self.case.batch == 1 else None
         return None if self.enclosure is None else self.enclosed(self.enclosure[f"{kind}{l}"])
 
     @property

@@ -152,6 +152,6 @@ def _exact_link(
 
     with _bits(bits):
         return np.asarray(
-            Chain(case, own, _exact, lambda _, array: _exact(array), enclosed, enclosure).link(name),
+            Chain(case, own, _exact, lambda _kind, _l, array: _exact(array), enclosed, enclosure).link(name),
             dtype=object,
         )

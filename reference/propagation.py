@@ -66,7 +66,7 @@ def propagated(case: Case, own: Gradients, name: str) -> Propagated | None:
                 else widened(own.delta[l]) @ widened(case.parameters.weights[l])
             )  # fmt: skip
             return _through_slope(case, upstream, own.z[l - 1], l)
-        chain = Chain(case, own, widened, lambda _, array: widened(array), lambda one: one.mid)
+        chain = Chain(case, own, widened, lambda _kind, _l, array: widened(array), lambda one: one.mid)
         return _exactly(np.asarray(chain.link(name)))
 
 

@@ -63,7 +63,7 @@ class Run:
         """An array that everybody is given."""
         return Pushed(self, _each(lambda value: arb(float(value)), array))
 
-    def returned(self, kind: str, array: Array) -> Pushed:
+    def returned(self, kind: str, l: int, array: Array) -> Pushed:
         """What the implementation returned, having gone on with more digits, as enclosure.links allows it to."""
         exact = self.given(array)
         kept = kind != "z" or self.model.accumulator

@@ -18,7 +18,11 @@ from .model import Model, flushed
 from .spans import Span
 
 if TYPE_CHECKING:
+    from ..nearby import Near
     from ..scalar import Piece, Scalar
+
+#: A product is taken from numbers nearby where that makes its radius wider by no more than this share.
+WIDER = 0.25
 
 
 def given(model: Model, array: Array, off: int = 0) -> Ball:
@@ -41,6 +45,8 @@ class Given(Ball):
     def __init__(self, model: Model, mid: Array, size: Array, off: int) -> None:
         self.model, self.mid, self._size, self.off, self.terms, self.kinked = model, mid, size, off, 1, False
         self._transposed: Given | None = None
+        #: The reference's own array that this one should be close to.
+        self.near: Near | None = None
 
     @cached_property
     def rad(self) -> Array:  # type: ignore[override]
@@ -67,7 +73,7 @@ class Given(Ball):
     def mT(self) -> Ball:
         """The transpose of every matrix."""
         transposed = Given(self.model, self.mid.mT, self._size.mT, self.off)
-        transposed._transposed = self
+        transposed._transposed, transposed.near = self, self.near and self.near.mT
         return transposed
 
     def __matmul__(self, other: Any) -> Ball:
@@ -76,11 +82,12 @@ class Given(Ball):
         n, off = self.shape[-1], self.model.several(self.off + other.off)
         relative = off + (1 + off) * self.model.gamma(n + 1)
         absolute = n * (self.model.accumulator or self.model).eta
-        mid = self.mid @ other.mid
         if self.model.by_norms and not self.model.accumulator:
             largest = self.rows.max(initial=0.0) * other.columns.max(initial=0.0)
             if largest <= self.model.largest / 2:
-                return Product(self.model, mid, self.rows * relative, other.columns, absolute, n)
+                mid, rows = self._beside(other, relative) or (self.mid @ other.mid, self.rows * relative)
+                return Product(self.model, mid, rows, other.columns, absolute, n)
+        mid = self.mid @ other.mid
         rad = self.rows * other.columns if self.model.by_norms else self._size @ other._size
         overflows = not rad.max(initial=0.0) <= self.model.largest / 2
         rad *= relative
@@ -88,6 +95,21 @@ class Given(Ball):
         if self.model.accumulator:
             rad += self.model.closing(mid, rad)
         return self._result(mid, rad, terms=n) if overflows else Ball.certain(self.model, mid, rad, n)
+
+    def _beside(self, other: Given, relative: float) -> tuple[Array, Array] | None:
+        """Give the product of the arrays nearby and the norms of the radius's rows; None where they are not close.
+
+        The nearby product is a rounded one too, of rows that are no longer than these and the way to them.
+        """
+        if self.near is None or self.near.product is None:
+            return None
+        away, share = distances(self.mid, self.near.array), 0.0
+        if other.near is not None:
+            share = float((distances(other.mid.mT, other.near.array.mT).mT / other.columns).max(initial=0.0))
+        longest = self.rows + away
+        rows = relative * (1 + share) * longest + away + share * longest
+        close = bool(np.all(rows <= (1 + WIDER) * relative * self.rows))  # and no NaN
+        return (self.near.product, rows) if close else None
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
         """Evaluate at every number; beside a kink, and where a number may be another, as a Ball does."""
@@ -156,3 +178,11 @@ def norms(array: Array) -> Array:
     info, n = np.finfo(array.dtype), array.shape[-1]
     squares = np.einsum("...ij,...ij->...i", array, array)[..., None].astype(np.float64)
     return np.asarray(np.sqrt(squares) * (1 + n * float(info.eps)) + np.sqrt(n * float(info.smallest_normal)))
+
+
+def distances(array: Array, other: Array) -> Array:
+    """Bound the norms of the differences of rows from above, as ``norms``; 0 where two are the same."""
+    if array is other:
+        return np.zeros((*array.shape[:-1], 1))
+    off = array - other
+    return np.where(off.any(axis=-1, keepdims=True), norms(off) * (1 + np.finfo(off.dtype).eps), 0.0)
