@@ -16,6 +16,7 @@ import numpy as np
 
 # XLA reads its flags once, when it starts. Workers run side by side, a core each.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("PJRT_NPROC", "1")
 
 import jax
 import jax.numpy as jnp

@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
 from typing import BinaryIO, TypeVar
 
 from ..reference.network import Case, Gradients, MalformedError
@@ -43,7 +44,7 @@ def serve_parent(implementation: Implementation, source: BinaryIO, sink: BinaryI
     """Answer gradparity itself likewise; what it asks are cases, and are not looked at for anything else."""
 
     def write(_: Case, kind: str, text: str, gradients: Gradients) -> Parts:
-        return Parts.of(kind, text, json.dumps(_about(implementation)), gradients.tensors())
+        return Parts.of(kind, text, _line_about(*_about(implementation).items()), gradients.tensors())
 
     for asked in end.cases(source.read):
         sink.write(end.answer(asked, _answer(implementation, asked.case, write)))
@@ -76,6 +77,11 @@ def _about(implementation: Implementation) -> dict[str, str]:
         "version": implementation.version,
         "language": implementation.language,
     }
+
+
+@lru_cache(maxsize=8)  # it is the same in every answer
+def _line_about(*about: tuple[str, str]) -> str:
+    return json.dumps(dict(about))
 
 
 def _line(text: str) -> str:

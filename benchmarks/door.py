@@ -31,7 +31,7 @@ from gradparity.harness.workers import Worker
 from rich.console import Console
 from rich.table import Table
 
-IMPLEMENTATIONS = ("reference", "torch:eager", "jax:jit")
+IMPLEMENTATIONS = ("reference", "torch:eager", "tensorflow:eager", "jax:eager", "jax:jit")
 ROUNDS = 15
 
 

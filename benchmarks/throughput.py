@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from math import log
 from pathlib import Path
@@ -50,9 +50,10 @@ WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 Record = dict[str, Any]
 
 
-def cases(width: int, batch: int, number: int) -> list[Case]:
+def cases(width: int, batch: int, number: int) -> Iterator[Case]:
     network = Architecture(width, tuple(Layer(width, "tanh") for _ in range(3)), Cost("half_squared_error"))
-    return [case(network, batch, BY_NAME["ordinary"], seed, "float32") for seed in range(number)]
+    for seed in range(number):  # one by one, as a campaign draws them
+        yield case(network, batch, BY_NAME["ordinary"], seed, "float32")
 
 
 def answer_bare(name: str) -> None:
@@ -93,7 +94,7 @@ class Bare:
 def judged(workers: Sequence[Worker], *size: int) -> float:
     """Time a campaign, from its cases' drawing to the last verdict."""
     names, began = tuple(worker.name for worker in workers), time.perf_counter()
-    for one in campaign(Settings(names), Clock(), iter(cases(*size)), workers=workers):
+    for one in campaign(Settings(names), Clock(), cases(*size), workers=workers):
         assert all(row.verdict == "agrees" for row in one.rows), one.rows
     return time.perf_counter() - began
 

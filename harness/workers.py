@@ -108,7 +108,7 @@ class Worker:
         self.name = name
         self._argv = command(name)
         self._timeout, self._startup, self._memory = timeout, startup, memory
-        self._room = threading.BoundedSemaphore(window)
+        self._window = window
         self._waiting: deque[tuple[Case, Future[Answer]]] = deque()
         self._sent = 0  # how many of the waiting, from the front, this process was given
         self._child: Child | None = None
@@ -118,7 +118,8 @@ class Worker:
         self._failures, self._answered = 0, False
         self._last_reason = ""
         self._closing = False
-        self._lock = threading.Lock()  # between submit and the end: no case may slip in after the last
+        # Between submit and the end: no case may slip in after the last. Notified where there is room again.
+        self._lock = threading.Condition(threading.Lock())
         self._wake, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
         os.set_blocking(self._wake, False)
@@ -136,10 +137,12 @@ class Worker:
         Waits while ``window`` cases have none yet, so do not call it from a future's callback. Raises
         RuntimeError after ``close``.
         """
-        self._room.acquire()
         with self._lock:
+            if (
+                len(self._waiting) >= self._window
+            ):  # then until half of them are answered: to wake takes a while
+                self._lock.wait_for(lambda: self._closing or len(self._waiting) <= self._window // 2)
             if self._closing:
-                self._room.release()
                 raise RuntimeError(f"the worker {self.name} is closed")
             future: Future[Answer] = Future()
             future.set_running_or_notify_cancel()  # it is on its way and cannot be cancelled
@@ -185,6 +188,7 @@ class Worker:
             self._lender = None
             with self._lock:
                 self._closing = True
+                self._lock.notify_all()
                 os.close(self._wake)
                 os.close(self._waker)
             while self._waiting:
@@ -193,7 +197,9 @@ class Worker:
     def _resolve(self, answer: Answer, seconds: float) -> None:
         _, future = self._waiting.popleft()
         self._sent = max(self._sent - 1, 0)
-        self._room.release()
+        if len(self._waiting) <= self._window // 2:
+            with self._lock:
+                self._lock.notify_all()
         future.set_result(replace(answer, seconds=seconds))
 
     def _ask(self, case: Case, began: float) -> Answer:

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import ml_dtypes
@@ -127,7 +127,7 @@ class Architecture:
         """L, the number of layers."""
         return len(self.layers)
 
-    @property
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """n_0, n_1, ..., n_L."""
         return (self.inputs, *(layer.width for layer in self.layers))
@@ -204,13 +204,21 @@ class Case:
                 f"the architecture has {depth} layers, but the parameters have other numbers"
             )
         m = np.shape(self.x)[0] if np.ndim(self.x) == 2 else -1
+        shapes = list(zip(widths[1:], widths[:-1], strict=True))
         frozen = Parameters(
             tuple(
-                _frozen(W, dtype, (widths[i + 1], widths[i]), f"W{i + 1}")
-                for i, W in enumerate(self.parameters.weights)
+                [
+                    _frozen(W, dtype, shape, name)
+                    for W, shape, name in zip(
+                        self.parameters.weights, shapes, _names("W", depth), strict=True
+                    )
+                ]
             ),
             tuple(
-                _frozen(b, dtype, (widths[i + 1],), f"b{i + 1}") for i, b in enumerate(self.parameters.biases)
+                [
+                    _frozen(b, dtype, shape[:1], name)
+                    for b, shape, name in zip(self.parameters.biases, shapes, _names("b", depth), strict=True)
+                ]
             ),
         )
         object.__setattr__(self, "parameters", frozen)
@@ -229,15 +237,14 @@ class Case:
 
     def tensors(self) -> dict[str, Array]:
         """Name the arrays as the document does: x, y, W1.. WL, b1.. bL."""
-        named = {"x": self.x, "y": self.y}
-        for i, (W, b) in enumerate(self.parameters, start=1):
-            named[f"W{i}"], named[f"b{i}"] = W, b
+        named, depth = {"x": self.x, "y": self.y}, self.architecture.depth
+        named |= zip(_names("W", depth), self.parameters.weights, strict=True)
+        named |= zip(_names("b", depth), self.parameters.biases, strict=True)
         return named
 
     def description(self) -> str:
         """Give architecture and precision as one line of canonical JSON."""
-        given = {**self.architecture.to_json(), "precision": self.precision}
-        return json.dumps(given, sort_keys=True, separators=(",", ":"))
+        return _description(self.architecture, self.precision)
 
     @cached_property
     def id(self) -> str:
@@ -269,8 +276,8 @@ class Gradients:
         """Name the arrays as the document does: dW1.., db1.., cost, delta1.., z1.., a1.."""
         named = {} if self.cost is None else {"cost": self.cost}
         for key in ("dW", "db", "delta", "z", "a"):
-            for i, array in enumerate(getattr(self, key) or (), start=1):
-                named[f"{key}{i}"] = array
+            if arrays := getattr(self, key):
+                named |= zip(_names(key, len(arrays)), arrays, strict=True)
         return named
 
     @classmethod
@@ -279,20 +286,15 @@ class Gradients:
 
         An optional family (delta, z, a) counts when all its layers are there.
         """
-        architecture, m = case.architecture, case.batch
-        widths, depth = architecture.widths, architecture.depth
-        shapes: dict[str, tuple[int, ...]] = {"cost": ()}
-        for i in range(1, depth + 1):
-            shapes |= {f"dW{i}": (widths[i], widths[i - 1]), f"db{i}": (widths[i],)}
-            shapes |= {f"{key}{i}": (m, widths[i]) for key in ("delta", "z", "a")}
-        unknown = sorted(set(named) - set(shapes))
-        if unknown:
+        depth, shapes = case.architecture.depth, _shapes(case.architecture.widths, case.batch)
+        if unknown := sorted(named.keys() - shapes.keys()):
             raise MalformedError(f"the answer holds {unknown[0]!r}, which this case does not ask for")
-        checked = {name: _frozen(array, case.dtype, shapes[name], name) for name, array in named.items()}
+        dtype = case.dtype
+        checked = {name: _frozen(array, dtype, shapes[name], name) for name, array in named.items()}
 
         def family(key: str) -> tuple[Array, ...] | None:
-            names = [f"{key}{i}" for i in range(1, depth + 1)]
-            return tuple(checked[n] for n in names) if all(n in checked for n in names) else None
+            names = _names(key, depth)
+            return tuple([checked[n] for n in names]) if checked.keys() >= set(names) else None
 
         dW, db = family("dW"), family("db")
         if dW is None or db is None:
@@ -301,3 +303,29 @@ class Gradients:
             )
             raise MalformedError(f"the answer lacks {missing}")
         return cls(dW, db, checked.get("cost"), family("delta"), family("z"), family("a"))
+
+
+# What follows is the same for all cases of an architecture, which come together; for small ones it would take longer
+# than their arrays.
+
+
+@lru_cache(maxsize=128)
+def _names(key: str, depth: int) -> tuple[str, ...]:
+    """Name a family's arrays in a document: W1..WL."""
+    return tuple(f"{key}{l}" for l in range(1, depth + 1))
+
+
+@lru_cache(maxsize=8)
+def _description(architecture: Architecture, precision: str) -> str:
+    given = {**architecture.to_json(), "precision": precision}
+    return json.dumps(given, sort_keys=True, separators=(",", ":"))
+
+
+@lru_cache(maxsize=8)
+def _shapes(widths: tuple[int, ...], m: int) -> Mapping[str, tuple[int, ...]]:
+    """Give the shape of every array that an answer may hold."""
+    shapes: dict[str, tuple[int, ...]] = {"cost": ()}
+    for i in range(1, len(widths)):
+        shapes |= {f"dW{i}": (widths[i], widths[i - 1]), f"db{i}": (widths[i],)}
+        shapes |= {f"{key}{i}": (m, widths[i]) for key in ("delta", "z", "a")}
+    return shapes

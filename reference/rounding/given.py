@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..scalar import Piece, Scalar
 
 #: A product is taken from numbers nearby where that makes its radius wider by no more than this share.
-WIDER = 0.25
+WIDER = 0.5
 
 
 def given(model: Model, array: Array, off: int = 0) -> Ball:
