@@ -125,11 +125,10 @@ def margins(result: Array, interval: Bounds) -> Array:
     """abs(result - mid) / rad: 0 where they are equal, infinite where only one is not finite."""
     with np.errstate(all="ignore"):
         off = np.abs(result - interval.mid).astype(np.float64, copy=False)
-        if interval.rad.min(initial=1.0) > 0 and off.max(initial=0.0) < np.inf > interval.rad.max(
-            initial=0.0
-        ):
-            return np.asarray(off / interval.rad)
-        margin = np.where(off == 0, 0, off / interval.rad)
+        margin = np.asarray(off / interval.rad)
+        if margin.max(initial=0.0) < np.inf:  # and none is NaN: then every radius is positive, and every number finite
+            return margin
+        margin = np.where(off == 0, 0, margin)
     margin = np.where(np.isfinite(result), margin, np.inf)
     return np.where(np.isfinite(interval.rad), margin, 0.0)  # nothing is known: nobody is accused
 
