@@ -29,8 +29,8 @@ from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answers
 from .verdict import Judged as Verdicts
 from .workers import Answer, Worker
 
-#: Cases whose enclosure is known and whose answers are not all in. Enough for a slow worker (a compiler) to
-#: fall behind for a while without stopping the others; bounded, so that memory is.
+#: How many cases may wait for an answer. Enough for a slow worker (a compiler) to fall behind for a while without
+#: stopping the others; bounded, so that memory is.
 IN_FLIGHT = 48
 
 

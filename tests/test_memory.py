@@ -13,6 +13,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
+from gradparity import Architecture, Cost, Gradients, Layer
+from gradparity.adapters.reference import load
+from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.reference.activations import activation
+from gradparity.reference.costs import cost_function
+from gradparity.reference.network import _description, _names, _shapes
 
 TOUCH = """
 import resource, sys
@@ -67,3 +73,19 @@ def test_what_was_freed_is_kept() -> None:
 def test_what_is_free_is_given_back() -> None:
     pages = 90 * 2**20 // os.sysconf("SC_PAGE_SIZE")
     assert run(BETWEEN, "given back") > pages > 100 > run(BETWEEN, "kept")
+
+
+def test_what_a_campaign_remembers_has_an_end() -> None:
+    """Layers and costs differ in numbers, of which there are as many as cases."""
+    remembered = (activation, cost_function, _description, _shapes, _names)
+    for i in range(300):
+        layer, cost = Layer(1 + i % 7, "elu", alpha=1.0 + i), Cost("huber", delta=1.0 + i)
+        one = case(
+            Architecture(2, (layer,) * (1 + i % 5), cost), 1 + i % 11, BY_NAME["ordinary"], i, "float32"
+        )
+        Gradients.from_tensors(load("").gradients(one).tensors(), one)
+        assert one.id
+    for function in remembered:
+        size, most = function.cache_info().currsize, function.cache_info().maxsize
+        assert most is not None
+        assert 0 < size <= most <= 128
