@@ -19,8 +19,8 @@ import xxhash
 
 from ..adapters.implementation import MOST_COLUMNS, columns
 from ..adapters.registry import linked
-from ..property_tests.lattices import lattice_structure_at
-from ..property_tests.strategies import structure_at
+from ..property_tests.lattices import APART, TIED, lattice_structure_at
+from ..property_tests.strategies import precision_of, structure_at
 from ..reference.enclosure import Interval, enclose_all
 from ..reference.exact import Certifier
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
@@ -155,17 +155,13 @@ class Clock:
 
 
 def draw_cases(settings: Settings, shard: int | None = None) -> Iterator[Case]:
-    """Draw the campaign's cases, or a shard's; those of one architecture together, so that it is compiled once.
-
-    The precisions take turns: a compiler's time is better spent on another architecture than on the same one
-    in another precision.
-    """
+    """Draw the campaign's cases, or a shard's; those of one architecture together, so that it is compiled once."""
     first = 0 if shard is None else shard * STRUCTURES_A_SHARD
     last = None if shard is None else first + STRUCTURES_A_SHARD
 
     def drawn() -> Iterator[Case]:
         for index in count(first) if last is None else range(first, last):
-            precision = settings.precisions[index % len(settings.precisions)]
+            precision = precision_of(index, settings.precisions, settings.activations)
             place = (settings.seed, index, settings.activations, settings.costs)
             exact = lattice_structure_at(*place) if index % LATTICE_EVERY == LATTICE_EVERY - 1 else None
             cases = list((exact or structure_at(*place)).cases(precision))
@@ -179,13 +175,17 @@ def draw_cases(settings: Settings, shard: int | None = None) -> Iterator[Case]:
 
 @lru_cache(maxsize=1)
 def pool(settings: Settings) -> frozenset[tuple[Architecture, str]]:
-    """Give the first small architectures of a campaign with their precisions, as many of each as there is room for."""
-    found: dict[str, dict[Architecture, None]] = {precision: {} for precision in settings.precisions}
+    """Give the first small architectures of a campaign with their precisions, as many of each as there is room for.
+
+    One of each precision at most is computed without rounding: those are all small, and would be most of it.
+    """
+    found: dict[str, dict[Architecture, bool]] = {precision: {} for precision in settings.precisions}
     if settings.expensive:
         for case in draw_cases(settings):
-            members = found[case.precision]
-            if len(members) < settings.pool and columns(case) <= MOST_COLUMNS:
-                members[case.architecture] = None
+            members, exact = found[case.precision], case.regime in (APART, TIED)
+            room = len(members) < settings.pool and not (exact and any(members.values()))
+            if room and columns(case) <= MOST_COLUMNS:
+                members[case.architecture] = exact
             if all(len(members) == settings.pool for members in found.values()):
                 break
     return frozenset((network, precision) for precision, members in found.items() for network in members)

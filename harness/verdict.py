@@ -126,7 +126,9 @@ def margins(result: Array, interval: Bounds) -> Array:
     with np.errstate(all="ignore"):
         off = np.abs(result - interval.mid).astype(np.float64, copy=False)
         margin = np.asarray(off / interval.rad)
-        if margin.max(initial=0.0) < np.inf:  # and none is NaN: then every radius is positive, and every number finite
+        if (
+            margin.max(initial=0.0) < np.inf
+        ):  # and none is NaN: then every radius is positive, and every number finite
             return margin
         margin = np.where(off == 0, 0, margin)
     margin = np.where(np.isfinite(result), margin, np.inf)

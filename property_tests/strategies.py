@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -33,6 +33,11 @@ _LAST = {
 #: How a structure's sizes are drawn: unequal, so that a transpose or a wrong axis shows; all equal and small, so
 #: that it does not end in a wrong shape; with one output, where (m, 1) and (m,) are confused; and narrow.
 SIZES = ("any", "any", "equal", "any", "one output", "any", "narrow", "any")
+
+#: After so many structures the kinds of sizes move on by one: a prime, in step with nothing else that takes turns. With
+#: 64, which is 1 more than three times the activations, every activation met half of the kinds of sizes, ever; and
+#: float32 met one of them in the first 512 cases.
+SIZES_MOVE = 17
 
 #: Where sums are added up matters most when they are long. A network of at most SMALL neurons is cheap enough for a
 #: batch LONGER times as large as was drawn, which makes up to 4,096 examples.
@@ -150,6 +155,43 @@ def cases(draw: st.DrawFn, precision: str | None = None, deepest: int = 4, wides
     return next(structure.cases(chosen))
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What structure number so many is to have. No run should miss a kind of anything by bad luck."""
+
+    activation: str
+    cost: str
+    depth: int
+    sizes: str
+    delta: float | None
+
+
+def turn_of(index: int, activations: tuple[str, ...] = ACTIVATIONS, costs: tuple[str, ...] = COSTS) -> Turn:
+    """Take the next of each kind; whatever is in step for a while is moved on after it.
+
+    So that all pairs are met: of an activation and a cost, of either and a kind of sizes, and each in every precision.
+    """
+    period, common = (of(len(activations), len(costs)) for of in (math.lcm, math.gcd))
+    # Every other activation takes its costs in the other order, or for a while a precision would meet half of them.
+    cost = costs[(index + index // period + common * (index % len(activations) % 2)) % len(costs)]
+    return Turn(
+        activations[index % len(activations)],
+        cost,
+        1 + (5 * index + index // 8) % 8,
+        SIZES[(index + index // SIZES_MOVE) % len(SIZES)],
+        _deltas(cost)[index // len(costs) % 3] if cost in DELTA else None,
+    )
+
+
+def precision_of(index: int, precisions: Sequence[str], activations: Sequence[str] = ACTIVATIONS) -> str:
+    """Take the next precision: a compiler's time is better spent on another architecture than on one in another.
+
+    An even number of activations would be in step with them, but for a sequence that has no period (Thue and Morse's).
+    """
+    rounds = 0 if len(activations) % 2 else (index // len(activations)).bit_count()
+    return precisions[(index + rounds) % len(precisions)]
+
+
 def structure_at(
     seed: int, index: int, activations: tuple[str, ...] = ACTIVATIONS, costs: tuple[str, ...] = COSTS
 ) -> Structure:
@@ -159,13 +201,10 @@ def structure_at(
     for each activation through all regimes, so that no run misses one by bad luck; everything else is Hypothesis'
     choice.
     """
-    activation = activations[index % len(activations)]
-    period = math.lcm(len(activations), len(costs))  # after which the two would be in step again
-    cost = costs[(index + index // period) % len(costs)]
-    depth = 1 + (5 * index + index // 8) % 8
-    sizes = SIZES[(index + index // 64) % len(SIZES)]
-    delta = _deltas(cost)[index // len(costs) % 3] if cost in DELTA else None
-    networks = architectures(cost, activation, activations, depth=depth, sizes=sizes, delta=delta)
+    turn = turn_of(index, activations, costs)
+    networks = architectures(
+        turn.cost, turn.activation, activations, depth=turn.depth, sizes=turn.sizes, delta=turn.delta
+    )
     drawn = drawn_at(seed, index, structures(networks))
     drawn = replace(drawn, regimes=_regimes_at(seed, *divmod(index, len(activations))))
     if index % SPOILT_EVERY == SPOILT_EVERY - 1:

@@ -1,0 +1,105 @@
+"""What a campaign draws: every kind of everything, in every precision, and all pairs in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import pytest
+from gradparity.harness.campaign import LATTICE_EVERY, Settings, draw_cases
+from gradparity.property_tests import strategies
+from gradparity.property_tests.strategies import SIZES, Turn, precision_of, structure_at, turn_of
+from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
+
+NUMBERS = "0123"
+
+KINDS: dict[str, tuple[Callable[[Turn], object], Sequence[object]]] = {
+    "activation": (lambda turn: turn.activation, ACTIVATIONS),
+    "cost": (lambda turn: turn.cost, COSTS),
+    "depth": (lambda turn: turn.depth, range(1, 9)),
+    "sizes": (lambda turn: turn.sizes, sorted(set(SIZES))),
+}
+
+
+def missed(number: int, precisions: int, *kinds: str) -> set[tuple[object, ...]]:
+    """Give what the first so many structures of a campaign do not have, of all combinations; the precision first."""
+    takes, all_of = zip(*(KINDS[kind] for kind in kinds), strict=True)
+    found = {
+        (int(precision_of(index, NUMBERS[:precisions])), *(take(turn_of(index)) for take in takes))
+        for index in range(number)
+        if index % LATTICE_EVERY != LATTICE_EVERY - 1  # which are drawn otherwise
+    }
+    return set(product(range(precisions), *all_of)) - found
+
+
+@pytest.mark.parametrize(
+    ("kind", "precisions", "cases"),
+    [
+        ("sizes", 2, 256), ("sizes", 4, 512), ("depth", 2, 256), ("depth", 4, 768),
+        ("activation", 2, 640), ("activation", 4, 1536), ("cost", 2, 576), ("cost", 4, 1280),
+    ],
+)  # fmt: skip
+def test_every_precision_meets_every_kind(kind: str, precisions: int, cases: int) -> None:
+    assert not missed(cases // 8, precisions, kind)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "most"),
+    [
+        (("activation", "sizes"), 3), (("cost", "sizes"), 0), (("depth", "sizes"), 0), (("cost", "depth"), 0),
+        (("activation", "depth"), 0), (("activation", "cost"), 13),
+    ],
+)  # fmt: skip
+def test_all_pairs_are_met_in_a_campaign_of_5000_cases(kinds: tuple[str, str], most: int) -> None:
+    assert len(missed(640, 1, *kinds)) <= most
+
+
+def test_everything_meets_everything_in_the_end() -> None:
+    for one in KINDS:
+        for other in KINDS:
+            assert one == other or not missed(4000, 2, one, other), (one, other)
+
+
+@pytest.mark.parametrize("activations", [2, 3, 4, 6])
+@pytest.mark.parametrize("costs", [1, 2, 4])
+def test_so_it_is_where_few_are_asked_for(activations: int, costs: int) -> None:
+    some, few = ACTIVATIONS[:activations], COSTS[:costs]
+    found = {
+        (precision_of(index, NUMBERS[:2], some), turn.activation, turn.cost)
+        for index in range(20 * activations * costs)
+        for turn in (turn_of(index, some, few),)
+    }
+    assert found == set(product(NUMBERS[:2], some, few))
+
+
+def test_a_period_that_is_in_step_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it once was: 64 is one more than three times the activations, and a multiple of the kinds of sizes."""
+    monkeypatch.setattr(strategies, "SIZES_MOVE", 64)
+    assert missed(40, 2, "sizes")
+    assert len(missed(640, 1, "activation", "sizes")) > 30
+
+
+def test_what_is_drawn_has_what_its_turn_says() -> None:
+    for index in range(60):
+        turn, drawn = turn_of(index), structure_at(0, index).architecture
+        widths = drawn.widths
+        assert drawn.cost.name == turn.cost
+        # Some costs decide the last layer; then an activation that may not be last has a layer of its own.
+        assert drawn.depth in (turn.depth, turn.depth + 1)
+        if turn.depth > 1:
+            assert turn.activation in [layer.activation for layer in drawn.layers]
+        assert turn.sizes != "narrow" or max(widths) <= 2
+        assert turn.sizes != "equal" or len(set(widths)) == 1
+        assert turn.sizes != "one output" or widths[-1] == 1
+
+
+def test_both_precisions_have_networks_of_every_kind_in_a_short_run() -> None:
+    cases = list(draw_cases(Settings((), cases=320)))
+    for precision in ("float64", "float32"):
+        ordinary = [case for case in cases if case.precision == precision and "lattice" not in case.regime]
+        widths = [case.architecture.widths for case in ordinary]
+        assert any(max(one) <= 2 for one in widths)
+        assert any(len(set(one)) == 1 and one[0] > 2 for one in widths)
+        assert any(one[-1] == 1 and max(one) > 2 for one in widths)
+        assert any(len(set(one)) > 2 for one in widths)
+    assert {case.precision for case in cases} < set(DTYPES)
