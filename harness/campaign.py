@@ -43,8 +43,9 @@ CASES_A_STRUCTURE, STRUCTURES_A_SHARD = 8, 8
 #: for answers that have none.
 CHAINED = 2**20
 
-#: Every so many structures one whose cases are computed without rounding. Odd, so that all precisions get some.
-LATTICE_EVERY = 9
+#: Every so many structures one whose cases are computed without rounding. A prime, in step with nothing that takes
+#: turns: all precisions get some, and no activation loses its turns to them.
+LATTICE_EVERY = 11
 
 
 #: How many architectures of each precision an expensive mode is asked about.
@@ -161,7 +162,7 @@ def draw_cases(settings: Settings, shard: int | None = None) -> Iterator[Case]:
 
     def drawn() -> Iterator[Case]:
         for index in count(first) if last is None else range(first, last):
-            precision = precision_of(index, settings.precisions, settings.activations)
+            precision = precision_of(index, settings.precisions)
             place = (settings.seed, index, settings.activations, settings.costs)
             exact = lattice_structure_at(*place) if index % LATTICE_EVERY == LATTICE_EVERY - 1 else None
             cases = list((exact or structure_at(*place)).cases(precision))

@@ -34,10 +34,10 @@ _LAST = {
 #: that it does not end in a wrong shape; with one output, where (m, 1) and (m,) are confused; and narrow.
 SIZES = ("any", "any", "equal", "any", "one output", "any", "narrow", "any")
 
-#: After so many structures the kinds of sizes move on by one: a prime, in step with nothing else that takes turns. With
-#: 64, which is 1 more than three times the activations, every activation met half of the kinds of sizes, ever; and
-#: float32 met one of them in the first 512 cases.
-SIZES_MOVE = 17
+#: After so many structures the kinds of sizes move on by one, and the precisions: primes, in step with nothing else
+#: that takes turns, however many activations and costs are asked for. With 64, which is 1 more than three times the
+#: activations, every activation met half of the kinds of sizes, ever; and float32 met one in the first 512 cases.
+SIZES_MOVE, PRECISIONS_MOVE = 17, 31
 
 #: Where sums are added up matters most when they are long. A network of at most SMALL neurons is cheap enough for a
 #: batch LONGER times as large as was drawn, which makes up to 4,096 examples.
@@ -183,13 +183,9 @@ def turn_of(index: int, activations: tuple[str, ...] = ACTIVATIONS, costs: tuple
     )
 
 
-def precision_of(index: int, precisions: Sequence[str], activations: Sequence[str] = ACTIVATIONS) -> str:
-    """Take the next precision: a compiler's time is better spent on another architecture than on one in another.
-
-    An even number of activations would be in step with them, but for a sequence that has no period (Thue and Morse's).
-    """
-    rounds = 0 if len(activations) % 2 else (index // len(activations)).bit_count()
-    return precisions[(index + rounds) % len(precisions)]
+def precision_of(index: int, precisions: Sequence[str]) -> str:
+    """Take the next precision. A compiler's time is better spent on another architecture than on one twice."""
+    return precisions[(index + index // PRECISIONS_MOVE) % len(precisions)]
 
 
 def structure_at(
