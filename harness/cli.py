@@ -6,7 +6,9 @@ Heavy imports happen inside the commands that need them, so that ``gradparity --
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -397,8 +399,22 @@ def report(run: Path, baseline: Path | None, annotations: bool, **files: Path | 
         raise _Refusal(str(error)) from None
 
 
+def _again(lost: sys.UnraisableHookArgs) -> None:
+    """Have an interrupt come again that came amid a callback of the garbage collector, and was lost.
+
+    Hypothesis has such a callback; and what takes long there is the collection, at the end of which interrupts come.
+    """
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)
+        return
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+    threading.Timer(0.01, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
+
+
 def main() -> None:
     """Run the command line; every refusal is one sentence and exit status 2."""
+    sys.unraisablehook = _again
     try:
         gradparity(standalone_mode=False)
     except click.Abort:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import random
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -256,5 +258,23 @@ def drawn_at(seed: int, index: int, strategy: st.SearchStrategy[Drawn]) -> Drawn
     def collect(one: Drawn) -> None:
         found.append(one)
 
-    collect()
+    with _uninterrupted():
+        collect()
     return found[-1]
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let an interrupt wait until Hypothesis is done, in a few milliseconds: amid its own work it may lose one."""
+    came = list[int]()
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    except ValueError:  # signals come to the main thread, and this is another
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        for number in came[:1]:
+            signal.raise_signal(number)

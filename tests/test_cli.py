@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -40,9 +42,11 @@ def verdicts(folder: Path) -> list[dict[str, Any]]:
     return [row for shard in shards for row in pyarrow.parquet.read_table(shard).to_pylist()]
 
 
-def processes_of(marker: str) -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if marker in line and not line.startswith("ps ")]
+def processes_of(mark: str) -> list[str]:
+    """Give the command lines of the tampered workers with this mark; not of who was told to start them."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    started = f"{sys.executable} {TAMPERED} "
+    return [line for line in listed.splitlines() if line.startswith(started) and mark in line]
 
 
 # ------------------------------------------------------------------------------------------ the main job
@@ -169,15 +173,45 @@ def test_an_interrupted_run_says_that_it_is_one(tmp_path: Path) -> None:
     ]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
-        while not processes_of(f"{TAMPERED} hang {tmp_path.name}") and time.monotonic() < deadline:
+        while not processes_of(tmp_path.name) and time.monotonic() < deadline:
             time.sleep(0.1)
+        assert processes_of(tmp_path.name)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.decode().strip().splitlines()[-1] == "gradparity: interrupted"
     assert run_json(tmp_path / "run")["complete"] is False
-    assert processes_of(f"{TAMPERED} hang {tmp_path.name}") == []
+    assert processes_of(tmp_path.name) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_the_garbage_collector_loses_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(phase: str, _: object) -> None:
+        if phase == "stop":
+            gc.callbacks.remove(lose)
+            raise KeyboardInterrupt
+
+    def lost() -> None:
+        gc.callbacks.append(lose)
+        gc.collect()
+        time.sleep(5)
+
+    monkeypatch.setattr(sys, "unraisablehook", cli._again)
+    with pytest.raises(KeyboardInterrupt):
+        lost()
+    monkeypatch.setattr(threading, "Timer", lambda *_: pytest.fail("of another exception"))
+    told = list[object]()
+    monkeypatch.setattr(sys, "__unraisablehook__", told.append)
+
+    def fail(phase: str, _: object) -> None:
+        if phase == "stop":
+            gc.callbacks.remove(fail)
+            raise ValueError
+
+    gc.callbacks.append(fail)
+    gc.collect()
+    assert len(told) == 1
 
 
 # ------------------------------------------------------------------------------------------ refusals

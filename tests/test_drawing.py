@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
@@ -110,3 +116,37 @@ def test_both_precisions_have_networks_of_every_kind_in_a_short_run() -> None:
         assert any(one[-1] == 1 and max(one) > 2 for one in widths)
         assert any(len(set(one)) > 2 for one in widths)
     assert {case.precision for case in cases} < set(DTYPES)
+
+
+def test_an_interrupt_while_drawing_is_not_lost() -> None:
+    """Wherever Hypothesis is, it comes, and comes as what it is.
+
+    Amid a callback of the garbage collector is another matter, and the command line's (tests/test_cli.py).
+    """
+
+    def interrupt(waits: float) -> None:
+        time.sleep(waits)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def draw(seed: int) -> None:
+        thread = threading.Thread(target=interrupt, args=(0.0005 * (seed % 20),))
+        thread.start()
+        try:
+            for index in range(10_000):
+                structure_at(seed, index)
+        finally:
+            thread.join()
+
+    gc.disable()
+    try:
+        for seed in range(60):
+            with pytest.raises(KeyboardInterrupt):
+                draw(seed)
+    finally:
+        gc.enable()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_drawing_in_another_thread_leaves_interrupts_alone() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(structure_at, 0, 3).result() == structure_at(0, 3)
