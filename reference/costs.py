@@ -77,7 +77,14 @@ def _huber(delta: float) -> CostFunction:
     # The others are automatic differentiation of ½q² + δ(|r| - q), q = min(|r|, δ), as optax and TensorFlow 1 have it.
     inside = Piece(
         [lambda r: 0.5 * (r * r)],
-        [lambda r: r, lambda r: delta + (r - delta), lambda r: (r + delta) - delta],
+        [
+            lambda r: r,
+            lambda r: delta + (r - delta),
+            lambda r: (r + delta) - delta,
+            lambda r: (
+                delta + ((0.5 * r - delta) + 0.5 * r)
+            ),  # q² as q times q, each of which is differentiated
+        ],
         lambda r: constant(1, r),
         -delta,
         delta,
@@ -110,6 +117,8 @@ def _log_cosh() -> CostFunction:
                     exp(r - (sign * r + log1p(exp(-2 * (sign * r)))))
                     - exp(-r - (sign * r + log1p(exp(-2 * (sign * r)))))
                 ),
+                # Of r + softplus(-2r), softplus being the logarithm of e^-2r + e^0.
+                lambda r: 1 - 2 * exp(-2 * r - ((1 - sign) * -r + log1p(exp(-2 * (sign * r))))),
             ],
             curvature,
             lo,
