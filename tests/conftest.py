@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from gradparity.harness.run import Run
 from gradparity.harness.shards import judge_shards, write_shard
 
 Gradparity = Callable[..., "subprocess.CompletedProcess[str]"]
+
+# Where the tests were started in the background, interrupts are ignored, and would be by all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
