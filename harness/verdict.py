@@ -126,9 +126,8 @@ def margins(result: Array, interval: Bounds) -> Array:
     with np.errstate(all="ignore"):
         off = np.abs(result - interval.mid).astype(np.float64, copy=False)
         margin = np.asarray(off / interval.rad)
-        if (
-            margin.max(initial=0.0) < np.inf
-        ):  # and none is NaN: then every radius is positive, and every number finite
+        # Then none is NaN either: no radius is 0, and every number is finite. An infinite radius gives 0, as below.
+        if margin.max(initial=0.0) < np.inf:
             return margin
         margin = np.where(off == 0, 0, margin)
     margin = np.where(np.isfinite(result), margin, np.inf)

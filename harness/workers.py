@@ -138,9 +138,8 @@ class Worker:
         RuntimeError after ``close``.
         """
         with self._lock:
-            if (
-                len(self._waiting) >= self._window
-            ):  # then until half of them are answered: to wake takes a while
+            # Then until half of them are answered, since to wake takes a while.
+            if len(self._waiting) >= self._window:
                 self._lock.wait_for(lambda: self._closing or len(self._waiting) <= self._window // 2)
             if self._closing:
                 raise RuntimeError(f"the worker {self.name} is closed")

@@ -74,16 +74,15 @@ def _huber(delta: float) -> CostFunction:
             hi,
         )
 
-    # The others are automatic differentiation of ½q² + δ(|r| - q), q = min(|r|, δ), as optax and TensorFlow 1 have it.
+    # The others are automatic differentiation of ½q² + δ(|r| - q), q = min(|r|, δ), as optax and TensorFlow 1 have it,
+    # the last with q² as q times q, each of which is differentiated by itself.
     inside = Piece(
         [lambda r: 0.5 * (r * r)],
         [
             lambda r: r,
             lambda r: delta + (r - delta),
             lambda r: (r + delta) - delta,
-            lambda r: (
-                delta + ((0.5 * r - delta) + 0.5 * r)
-            ),  # q² as q times q, each of which is differentiated
+            lambda r: delta + ((0.5 * r - delta) + 0.5 * r),
         ],
         lambda r: constant(1, r),
         -delta,
