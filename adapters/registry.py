@@ -71,9 +71,10 @@ EXPENSIVE = (
 #: are rounded apart, and no equation connects one with another beyond the exact one.
 FORWARD = ("torch:forward", "tensorflow:forward", "jax:forward")
 
-#: Modes whose arrays are not computed from one another, so that links between them say nothing. In jax:vmap XLA
-#: computes δ once more in the kernel that adds it up, and rounds it otherwise than where it is returned.
-UNLINKED = (*FORWARD, "jax:vmap")
+#: Whose arrays are not computed from one another, so that links between them say nothing. In jax:vmap XLA computes δ
+#: once more in the kernel that adds it up, and rounds it otherwise than where it is returned. PyTensor rewrites a
+#: whole graph: it adds up z + 3 as x W + b + 3, and z for itself.
+UNLINKED = (*FORWARD, "jax:vmap", "pytensor:function")
 
 EXEC = "exec:"
 

@@ -17,7 +17,7 @@ from gradparity.reference.activations import activation
 from gradparity.reference.backprop import bp2, bp3, bp4
 from gradparity.reference.enclosure import enclose, links
 from gradparity.reference.exact import Certifier, exact_gradients
-from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
+from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Parameters
 from gradparity.reference.propagation import propagated
 from gradparity.reference.rounding.given import given as known
 from gradparity.reference.rounding.model import model
@@ -147,6 +147,29 @@ def test_the_reference_and_the_truth_keep_their_links(
         found = judge_answer(asked, answer, {}, Certifier(asked))
         assert Verdict.DIVERGES not in {one.verdict for one in found.verdicts}
         assert found.doubts == {}
+
+
+def test_what_was_computed_from_another_z_than_is_returned_has_no_links() -> None:
+    """A compiler that adds 3 up with x W + b keeps the chain, and not the link: PyTensor and XLA do such things."""
+    network, one = Architecture(1, (Layer(1, "hardsigmoid"),), Cost("half_squared_error")), np.float32(1.0)
+    W, x, b = np.float32(1.1), np.float32(1000.1), np.float32(-1100.0)
+    asked = Case(
+        network, Parameters(([[W]],), ([b],)), np.array([[x]]), np.array([[one]]), "float32"
+    )  # fmt: skip
+    returned = np.float32(np.float64(x) * W + b)
+    a = (x * W + (b + np.float32(3))) / np.float32(6)
+    delta = (a - one) * (one / np.float32(6))
+
+    def verdicts(a: np.float32, linked: bool) -> set[Verdict]:
+        answer = Gradients(
+            [np.array([[delta * x]])], [np.array([delta])], None,
+            [np.array([[delta]])], [np.array([[returned]])], [np.array([[a]])],
+        )  # fmt: skip
+        return {one.verdict for one in judge(asked, answer, linked=linked).verdicts}
+
+    assert verdicts(a, linked=True) == {Verdict.AGREES, Verdict.DIVERGES}
+    assert verdicts(a, linked=False) == {Verdict.AGREES}
+    assert Verdict.DIVERGES in verdicts(a * np.float32(1.01), linked=False)
 
 
 def test_a_link_of_the_wrong_numbers_is_left() -> None:
