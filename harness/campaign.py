@@ -18,7 +18,7 @@ from itertools import count, islice
 import xxhash
 
 from ..adapters.implementation import MOST_COLUMNS, columns
-from ..adapters.registry import linked
+from ..adapters.registry import in_forward_mode, linked
 from ..property_tests.lattices import APART, TIED, lattice_structure_at
 from ..property_tests.strategies import precision_of, structure_at
 from ..reference.enclosure import Interval, enclose_all
@@ -48,8 +48,8 @@ CHAINED = 2**20
 LATTICE_EVERY = 11
 
 
-#: How many architectures of each precision an expensive mode is asked about.
-POOL = 6
+#: Of how many structures a pool is chosen for modes that are expensive: of those of a default run.
+POOL_OF = 160
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,8 @@ class Settings:
     timeout: float = 60.0
     activations: tuple[str, ...] = ACTIVATIONS
     costs: tuple[str, ...] = COSTS
-    #: Those of the implementations that are asked about a pool of architectures only, and how many of each precision
-    #: that holds: the first of the campaign that are small enough for every mode.
+    #: Those of the implementations that are asked about a pool of architectures only.
     expensive: tuple[str, ...] = ()
-    pool: int = POOL
     #: The file that says what is expected to diverge; empty for the one that ships with gradparity.
     expect: str = ""
     #: Whether the run keeps every answer, so that two runs can be compared number by number.
@@ -155,17 +153,23 @@ class Clock:
         return self._since - before
 
 
+def _structures(settings: Settings, indices: Iterable[int]) -> Iterator[tuple[str, Iterator[Case]]]:
+    """Draw structures of the campaign: the precision of each, and its cases, which are yet to be drawn."""
+    for index in indices:
+        precision = precision_of(index, settings.precisions)
+        place = (settings.seed, index, settings.activations, settings.costs)
+        exact = lattice_structure_at(*place) if index % LATTICE_EVERY == LATTICE_EVERY - 1 else None
+        yield precision, (exact or structure_at(*place)).cases(precision)
+
+
 def draw_cases(settings: Settings, shard: int | None = None) -> Iterator[Case]:
     """Draw the campaign's cases, or a shard's; those of one architecture together, so that it is compiled once."""
     first = 0 if shard is None else shard * STRUCTURES_A_SHARD
-    last = None if shard is None else first + STRUCTURES_A_SHARD
+    indices = count() if shard is None else range(first, first + STRUCTURES_A_SHARD)
 
     def drawn() -> Iterator[Case]:
-        for index in count(first) if last is None else range(first, last):
-            precision = precision_of(index, settings.precisions)
-            place = (settings.seed, index, settings.activations, settings.costs)
-            exact = lattice_structure_at(*place) if index % LATTICE_EVERY == LATTICE_EVERY - 1 else None
-            cases = list((exact or structure_at(*place)).cases(precision))
+        for _, some in _structures(settings, indices):
+            cases = list(some)
             assert (
                 len(cases) == CASES_A_STRUCTURE
             )  # or shards would not be the same for every number of cases
@@ -174,22 +178,27 @@ def draw_cases(settings: Settings, shard: int | None = None) -> Iterator[Case]:
     return islice(drawn(), settings.cases - first * CASES_A_STRUCTURE)
 
 
-@lru_cache(maxsize=1)
-def pool(settings: Settings) -> frozenset[tuple[Architecture, str]]:
-    """Give the first small architectures of a campaign with their precisions, as many of each as there is room for.
+@lru_cache(maxsize=2)
+def pool(settings: Settings, small: bool) -> frozenset[tuple[Architecture, str]]:
+    """Give the architectures, each in a precision, that expensive modes are asked about.
 
-    One of each precision at most is computed without rounding: those are all small, and would be most of it.
+    Of the campaign's first structures each that has an activation or a cost which none before it had in its precision,
+    and the first of each precision that is computed without rounding. Where ``small``, of those that a forward mode
+    can afford; else of all sizes, since a compiler makes other code of long arrays than of short ones.
     """
-    found: dict[str, dict[Architecture, bool]] = {precision: {} for precision in settings.precisions}
-    if settings.expensive:
-        for case in draw_cases(settings):
-            members, exact = found[case.precision], case.regime in (APART, TIED)
-            room = len(members) < settings.pool and not (exact and any(members.values()))
-            if room and columns(case) <= MOST_COLUMNS:
-                members[case.architecture] = exact
-            if all(len(members) == settings.pool for members in found.values()):
-                break
-    return frozenset((network, precision) for precision, members in found.items() for network in members)
+    last = min(POOL_OF, -(-settings.cases // CASES_A_STRUCTURE))
+    met = {precision: set[str]() for precision in settings.precisions}
+    found = set[tuple[Architecture, str]]()
+    for precision, cases in _structures(settings, range(last)):
+        case = next(cases)
+        network = case.architecture
+        kinds = {layer.activation for layer in network.layers} | {network.cost.name}
+        if case.regime in (APART, TIED):  # these are all small, of the same few kinds
+            kinds = {"without rounding"}
+        if (columns(case) <= MOST_COLUMNS or not small) and kinds - met[precision]:
+            met[precision] |= kinds
+            found.add((network, precision))
+    return frozenset(found)
 
 
 def campaign(
@@ -265,8 +274,12 @@ def _ask(
     settings: Settings, some: Stack, workers: Sequence[Worker], announce: Callable[[Case], None]
 ) -> _Asked:
     """Ask all workers."""
-    left_out = () if (some.architecture, some.precision) in pool(settings) else settings.expensive
-    asked = [worker for worker in workers if worker.name not in left_out]
+    here = (some.architecture, some.precision)
+    asked = [
+        worker
+        for worker in workers
+        if worker.name not in settings.expensive or here in pool(settings, in_forward_mode(worker.name))
+    ]
     answers = dict[str, list[Future[Answer]]]({worker.name: [] for worker in asked})
     for case in some.cases:
         announce(case)

@@ -67,8 +67,8 @@ def partly_asked(content: Mapping[str, Any]) -> list[str]:
     """Say who was asked about a pool of architectures only, and how much that is."""
     settings = content["settings"]
     return [
-        f"{one['name']} was asked about {one['cases']:,} of {content['drawn']['cases']:,} cases only, of the "
-        f"first small architectures, {settings['pool']} of each precision at most: it is slow to compile or to "
+        f"{one['name']} was asked about {one['cases']:,} of {content['drawn']['cases']:,} cases only, of "
+        "architectures that have an activation or a cost which none before had: it is slow to compile or to "
         "differentiate."
         for one in content["implementations"]
         if one["name"] in settings.get("expensive", ())

@@ -18,7 +18,7 @@ from gradparity.harness.judgement import judge
 from gradparity.harness.verdict import Verdict, margins
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
 from gradparity.property_tests.strategies import LONGER, SMALL, Structure, structure_at
-from gradparity.reference.enclosure import enclose
+from gradparity.reference.enclosure import enclose, links
 from gradparity.reference.network import DTYPES, Architecture, Array, Case, Cost, Gradients, Layer, Parameters
 from gradparity.reference.rounding.model import K_LOW, K, model
 
@@ -119,11 +119,39 @@ def outside(asked: Case, found: dict[str, Array]) -> list[str]:
     return [name for name, interval in enclose(asked).items() if np.any(margins(found[name], interval) > 1)]
 
 
+def off_its_links(asked: Case, found: dict[str, Array]) -> list[str]:
+    bounds = links(asked, Gradients.from_tensors(found, asked))
+    return [name for name, interval in bounds.items() if np.any(margins(found[name], interval) > 1)]
+
+
 @pytest.mark.parametrize("precision", LOW)
 def test_who_keeps_float32_between_the_operations_stays_inside(precision: str) -> None:
     for index in range(0, 24, 2):
         for asked in structure_at(3, index).cases(precision):
-            assert outside(asked, rounded_at_the_end(asked)) == [], (index, asked.regime)
+            found = rounded_at_the_end(asked)
+            assert outside(asked, found) == [], (index, asked.regime)
+            assert off_its_links(asked, found) == [], (index, asked.regime)
+
+
+@pytest.mark.parametrize("last", ["identity", "selu", "tanh", "softmax", "log_softmax"])
+@pytest.mark.parametrize("size", [2.0**-12, 2.0**-16, 2.0**-20, 2.0**-23, 2.0**-24])
+def test_what_float16_can_hardly_hold_a_compiler_may_have_held(size: float, last: str) -> None:
+    """Between float16's smallest normal number and zero, rounding is as large for every number."""
+    rng = np.random.default_rng(7)
+    network = Architecture(3, (Layer(4, "selu"), Layer(3, last)), Cost("squared_error"), "sum")
+    for scaled in ("x", "parameters", "both"):
+        W1, W2, x = (rng.normal(0, 1, shape) for shape in ((4, 3), (3, 4), (64, 3)))
+        x = x * (size if scaled != "parameters" else 1)
+        W1, W2 = (
+            W * (size if scaled == "parameters" else size**0.5 if scaled == "both" else 1) for W in (W1, W2)
+        )
+        arrays = [
+            array.astype(np.float16) for array in (W1, W2, np.zeros(4), np.zeros(3), x, np.zeros((64, 3)))
+        ]
+        asked = Case(network, Parameters(arrays[:2], arrays[2:4]), *arrays[4:], "float16")  # type: ignore[arg-type]
+        found = rounded_at_the_end(asked)
+        assert outside(asked, found) == [], scaled
+        assert off_its_links(asked, found) == [], scaled
 
 
 @pytest.mark.parametrize("precision", LOW)

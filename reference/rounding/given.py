@@ -14,7 +14,7 @@ import numpy as np
 
 from ..network import Array
 from .balls import OF_A_CASE, Ball
-from .model import Model, flushed
+from .model import Model, coarse
 from .spans import Span
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def given(model: Model, array: Array, off: int = 0) -> Ball:
     if not model.by_norms:
         size = size.astype(np.float64, copy=False)
     # Said so that a NaN, which is less than nothing, hides no subnormal beside it.
-    if not size.min(initial=1.0) >= model.eta and np.any(lost := flushed(model, size)):
+    if not size.min(initial=1.0) >= model.normal and np.any(lost := coarse(model, size, off)):
         return Ball(model, mid, off * model.unit * size + lost)
     if not size.max(initial=0.0) <= model.largest:
         return Ball(model, mid, off * model.unit * size)

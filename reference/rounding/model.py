@@ -50,6 +50,8 @@ class Model:
     precision: str
     unit: float
     eta: float
+    #: From which absolute value on numbers are rounded as ``unit`` says, and none is flushed.
+    normal: float
     largest: float
     midpoint: np.dtype[Any]
     #: By name of the function, how many units of u it may be off.
@@ -132,6 +134,7 @@ def _model(precision: str, better: type[np.floating[Any]], by_norms: bool = Fals
         precision,
         float(info.eps) / 2 + float(np.finfo(midpoint).eps) / 2,
         max(4 * float(computed_in.smallest_normal), float(info.smallest_subnormal)),
+        max(4 * float(computed_in.smallest_normal), float(info.smallest_normal)),
         float(info.max),
         midpoint,
         K_LOW if accumulator else K,
@@ -144,6 +147,16 @@ def flushed(model: Model, array: Array) -> Array:
     """Give what is lost of every number of an array where subnormals are taken for zero."""
     size = np.abs(array).astype(np.float64)
     return np.where(size < model.eta / 4, size, 0.0)  # eta is 4 times the smallest normal number
+
+
+def coarse(model: Model, size: Array, off: int) -> Array:
+    """Bound what ``off`` roundings of numbers of such absolute values leave open beyond ``unit``, and flushing them.
+
+    Below the smallest normal number all are rounded alike; what was returned as one of float16's subnormals, or as
+    zero, may have been used in float32.
+    """
+    rounded = np.where(size < model.normal, off * model.eta / 2, 0.0) if model.accumulator else 0.0
+    return flushed(model, size) + rounded
 
 
 def finite_or_infinite(radius: Array) -> Array:
