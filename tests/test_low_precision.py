@@ -141,14 +141,14 @@ def test_what_float16_can_hardly_hold_a_compiler_may_have_held(size: float, last
     network = Architecture(3, (Layer(4, "selu"), Layer(3, last)), Cost("squared_error"), "sum")
     for scaled in ("x", "parameters", "both"):
         W1, W2, x = (rng.normal(0, 1, shape) for shape in ((4, 3), (3, 4), (64, 3)))
-        x = x * (size if scaled != "parameters" else 1)
-        W1, W2 = (
-            W * (size if scaled == "parameters" else size**0.5 if scaled == "both" else 1) for W in (W1, W2)
+        weights = size if scaled == "parameters" else size**0.5 if scaled == "both" else 1
+        inputs = 1 if scaled == "parameters" else size
+        parameters = Parameters(
+            ((weights * W1).astype(np.float16), (weights * W2).astype(np.float16)),
+            (np.zeros(4, np.float16), np.zeros(3, np.float16)),
         )
-        arrays = [
-            array.astype(np.float16) for array in (W1, W2, np.zeros(4), np.zeros(3), x, np.zeros((64, 3)))
-        ]
-        asked = Case(network, Parameters(arrays[:2], arrays[2:4]), *arrays[4:], "float16")  # type: ignore[arg-type]
+        y = np.zeros((64, 3), np.float16)
+        asked = Case(network, parameters, (inputs * x).astype(np.float16), y, "float16")
         found = rounded_at_the_end(asked)
         assert outside(asked, found) == [], scaled
         assert off_its_links(asked, found) == [], scaled
