@@ -18,6 +18,9 @@ class UnsupportedError(Exception):
 MOST_COLUMNS = 512
 
 
+_ZEROS = "forward mode multiplies by zeros"
+
+
 def columns(case: Case) -> int:
     """Count what a forward mode differentiates by: every component of W, b and Δz."""
     return sum(W.size + b.size + case.batch * b.size for W, b in case.parameters)
@@ -30,9 +33,16 @@ def affordable(case: Case) -> None:
             f"forward mode takes a pass for each number, here {columns(case)} of {MOST_COLUMNS}"
         )
     if not all(np.isfinite(array).all() for array in case.tensors().values()):
-        raise UnsupportedError(
-            "forward mode multiplies by zeros, and zero times NaN or infinity is NaN everywhere"
-        )
+        raise UnsupportedError(f"{_ZEROS}, and zero times NaN or infinity is NaN everywhere")
+
+
+def unspoilt(answer: Gradients) -> Gradients:
+    """Give a forward mode's answer; decline where something overflowed on the way, and NaN came of it."""
+    forward = (answer.cost, *(answer.z or ()), *(answer.a or ()))
+    overflowed = not all(np.isfinite(array).all() for array in forward)
+    if overflowed and any(np.isnan(array).any() for array in answer.tensors().values()):
+        raise UnsupportedError(f"{_ZEROS}, and zero times what overflowed here is NaN everywhere")
+    return answer
 
 
 class Implementation(Protocol):

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from ..reference.network import Architecture, Array, Case, Gradients, Layer
-from .implementation import UnsupportedError, affordable
+from .implementation import UnsupportedError, affordable, unspoilt
 from .registry import in_forward_mode
 
 Tensor = Any
@@ -250,7 +250,8 @@ class Jax:
             (cost, (z, a)), (dW, db, delta) = answer(variables, case.x, case.y)
         except NotImplementedError as error:  # no kernel for this precision
             raise UnsupportedError(f"JAX declines: {error}") from None
-        return Gradients(_arrays(dW), _arrays(db), np.asarray(cost), *map(_arrays, (delta, z, a)))
+        gradients = Gradients(_arrays(dW), _arrays(db), np.asarray(cost), *map(_arrays, (delta, z, a)))
+        return unspoilt(gradients) if in_forward_mode(self.name) else gradients
 
     def functions(self) -> Mapping[str, str]:
         """Say which of JAX's functions is judged."""

@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from ..reference.network import Architecture, Array, Case, Gradients
-from .implementation import UnsupportedError, affordable
+from .implementation import UnsupportedError, affordable, unspoilt
 from .registry import in_forward_mode
 
 Tensor = Any
@@ -237,7 +237,10 @@ class TensorFlow:
             if not any(reason in error.message for reason in _NO_KERNEL):
                 raise
             raise UnsupportedError(f"TensorFlow declines: {error.message.splitlines()[0]}") from None
-        return Gradients(_arrays(dW), _arrays(db), _arrays([cost])[0], _arrays(delta), _arrays(z), _arrays(a))
+        gradients = Gradients(
+            _arrays(dW), _arrays(db), _arrays([cost])[0], _arrays(delta), _arrays(z), _arrays(a)
+        )
+        return unspoilt(gradients) if in_forward_mode(self.name) else gradients
 
     def functions(self) -> Mapping[str, str]:
         """Say which of TensorFlow's functions is judged."""

@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.utils import checkpoint
 
 from ..reference.network import DTYPES, Architecture, Array, Case, Gradients, Layer
-from .implementation import UnsupportedError, affordable
+from .implementation import UnsupportedError, affordable, unspoilt
 from .registry import in_forward_mode
 
 #: σ by name: which function is judged, and that function of z (m, n_l), and of alpha where there is one.
@@ -298,7 +298,8 @@ class Torch:
             (cost, z, a), (dW, db, delta) = answer((weights, biases, shifts), x, y)
         except NotImplementedError as error:  # no kernel for this precision
             raise UnsupportedError(f"PyTorch declines: {error}") from None
-        return Gradients(_arrays(dW), _arrays(db), _array(cost), *map(_arrays, (delta, z, a)))
+        gradients = Gradients(_arrays(dW), _arrays(db), _array(cost), *map(_arrays, (delta, z, a)))
+        return unspoilt(gradients) if in_forward_mode(self.name) else gradients
 
     def _given(self, tensor: Tensor) -> Tensor:
         placed = tensor.to(self._device)

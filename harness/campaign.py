@@ -260,6 +260,11 @@ class _Asked:
         """The enclosure, with affine forms."""
         return enclose_all(self.stack)
 
+    @cached_property
+    def any_order(self) -> Mapping[str, Interval]:
+        """The enclosure for whoever multiplied the chain rule out in any order."""
+        return enclose_all(self.stack, any_order=True)
+
     @property
     def done(self) -> bool:
         """Whether all answers are in."""
@@ -315,7 +320,8 @@ def _judged(
         whole = len(places) == len(answers)
         some = asked.stack if whole else Stack([asked.stack.cases[i] for i in places])
         follows = linked(name) and {"z1", "a1", "delta1"} <= set(names)
-        enclosure = asked.enclosure if follows else asked.sharp
+        forward = in_forward_mode(name)
+        enclosure = asked.any_order if forward else asked.enclosure if follows else asked.sharp
         if not whole:
             enclosure = {key: one.among(places) for key, one in enclosure.items()}
         given = [gradients for i in places if (gradients := answers[i].gradients) is not None]

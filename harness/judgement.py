@@ -63,15 +63,18 @@ class Judgement:
         return "\n".join(lines)
 
 
-def judge(case: Case, gradients: Gradients, chain: bool = True, linked: bool = True) -> Judgement:
+def judge(
+    case: Case, gradients: Gradients, chain: bool = True, linked: bool = True, any_order: bool = False
+) -> Judgement:
     """Judge an answer to a case. Raises MalformedError where an array is missing or has a wrong shape or dtype.
 
     Without ``chain`` only the links are judged, each from the answer's own z, a and δ: that costs a few gradients,
     where the enclosure of the whole chain may cost thousands, and tells as much at any width and depth. Gradients
-    that were not ``linked``, since no δ was carried back through the layers, are judged by the chain only.
+    that were not ``linked``, since no δ was carried back through the layers, are judged by the chain only; and where
+    the chain rule may have been multiplied out in ``any_order``, as in forward mode, by one that allows for that.
     """
     answer = Gradients.from_tensors(gradients.tensors(), case)
-    judged = judge_answer(case, answer, enclose(case) if chain else {}, Certifier(case), linked)
+    judged = judge_answer(case, answer, enclose(case, any_order) if chain else {}, Certifier(case), linked)
     return Judgement(case, judged.verdicts, judged.blamed)
 
 

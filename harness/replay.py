@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..adapters.document import read_case
-from ..reference.enclosure import enclose, links
+from ..adapters.registry import in_forward_mode, linked
+from ..reference.enclosure import Interval, enclose, links
 from ..reference.exact import exact_gradients
 from ..reference.network import Case, Gradients, MalformedError
 from ..reports.script import script
@@ -59,10 +60,12 @@ def replay(case: Case, names: Sequence[str], timeout: float, console: Console) -
             console.print(f"{answer.outcome}: {escape(answer.message)}", highlight=False)
             statuses.append(0 if answer.outcome == "unsupported" else 1)
             continue
-        judgement = judge(case, answer.gradients)
+        forward = in_forward_mode(name)
+        judgement = judge(case, answer.gradients, linked=linked(name), any_order=forward)
         console.print(escape(str(judgement)), highlight=False, soft_wrap=True)
         if sum(array.size for array in case.tensors().values()) <= MOST_EXACT:
-            console.print(_components(case, answer.gradients))
+            bounds = enclose(case, any_order=forward)
+            console.print(_components(case, answer.gradients, bounds, linked(name)))
         statuses.append(_status(judgement))
     return max(statuses, default=2)
 
@@ -71,11 +74,11 @@ def _status(judgement: Judgement) -> int:
     return {Verdict.DIVERGES: 1, Verdict.INCONCLUSIVE: 3}.get(judgement.verdict, 0)
 
 
-def _components(case: Case, answer: Gradients) -> Table:
+def _components(case: Case, answer: Gradients, bounds: Mapping[str, Interval], follows: bool) -> Table:
     """Show the components that are farthest out in any of their bounds, beside what is exact from the inputs on."""
-    exact, bounds = exact_gradients(case), enclose(case)
+    exact = exact_gradients(case)
     with np.errstate(all="ignore"):
-        own = links(case, answer, bounds)
+        own = links(case, answer, bounds) if follows else {}
     found = list[tuple[float, str, tuple[int, ...]]]()
     for name, result in answer.tensors().items():
         out = margins(result, bounds[name])

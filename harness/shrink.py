@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from ..adapters.reference import Reference
-from ..adapters.registry import linked
+from ..adapters.registry import in_forward_mode, linked
 from ..reference.activations import Elementwise, activation
 from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
@@ -154,7 +154,8 @@ def asking(worker: Worker) -> Ask:
         answer = worker.submit(case).result().gradients
         if answer is None:
             return None
-        judged = judge_answer(case, answer, enclose(case), Certifier(case), linked=linked(worker.name))
+        enclosure = enclose(case, any_order=in_forward_mode(worker.name))
+        judged = judge_answer(case, answer, enclosure, Certifier(case), linked=linked(worker.name))
         return answer, judged.blamed
 
     return ask

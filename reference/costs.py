@@ -29,6 +29,8 @@ class CostFunction:
     scale: float = 0.0
     #: Whether a NaN among the outputs may choose a side of the gradient, and not spoil it.
     masks: bool = False
+    #: Whether the gradient adds up targets of one example, so that they may cancel.
+    coupled: bool = False
 
 
 def _half_squared_error() -> CostFunction:
@@ -208,6 +210,7 @@ def _softmax_cross_entropy() -> CostFunction:
         lambda a, y: -(y * log_softmax(a)).sum(),
         lambda a, y: softmax(a) * y.sum(axis=-1, keepdims=True) - y,
         scale=1.0,  # of one output it is y - y
+        coupled=True,
     )
 
 

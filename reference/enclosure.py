@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .activations import activation
+from .any_order import radii
 from .backprop import backprop, bp1, bp2, bp3, bp4, reduced
 from .costs import cost_function
 from .nearby import nearby
@@ -130,16 +131,20 @@ class RankOne:
 Bounds = Interval | RankOne
 
 
-def enclose(case: Case) -> dict[str, Interval]:
-    """Enclose every array of an answer to a case, by its name in the document (dW1, delta2, cost, ...)."""
-    return {name: one.of(0) for name, one in enclose_all(Stack([case])).items()}
+def enclose(case: Case, any_order: bool = False) -> dict[str, Interval]:
+    """Enclose every array of an answer to a case, by its name in the document (dW1, delta2, cost, ...).
+
+    For an answer of which the chain rule may have been multiplied out in ``any_order``, and not backwards.
+    """
+    return {name: one.of(0) for name, one in enclose_all(Stack([case]), any_order=any_order).items()}
 
 
-def enclose_all(stack: Stack, sharp: bool = True) -> dict[str, Interval]:
+def enclose_all(stack: Stack, sharp: bool = True, any_order: bool = False) -> dict[str, Interval]:
     """Enclose every array of the answers to a stack of cases, by its name in the document.
 
     Balls first; where they are loose, and the result is to be ``sharp``, affine forms too, and componentwise the
-    smaller of the two. Where nothing is ever rounded, in any order of evaluation, a point.
+    smaller of the two. Where nothing is ever rounded, in any order of evaluation, a point. Affine forms follow
+    backpropagation, and tell nothing of an answer whose chain rule may have been multiplied out in ``any_order``.
     """
     arithmetic = model(stack.precision)
     with np.errstate(all="ignore"):
@@ -154,8 +159,11 @@ def enclose_all(stack: Stack, sharp: bool = True) -> dict[str, Interval]:
             name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked)
             for name, ball in answer.tensors().items()
         }
+        if any_order:
+            wider = radii(stack.architecture, Parameters(weights, biases), answer, x, y)
+            found |= {name: replace(found[name], rad=rad * INFLATION) for name, rad in wider.items()}
         for i, case in enumerate(stack.cases):
-            if sharp and _affine_operations(case) <= AFFORDABLE and _loose(case, found, i):
+            if sharp and not any_order and _affine_operations(case) <= AFFORDABLE and _loose(case, found, i):
                 sharper = affine(case)
                 found = {name: _smaller(one, i, sharper[name]) for name, one in found.items()}
         places, points = lattice_all(stack)

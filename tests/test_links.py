@@ -149,27 +149,36 @@ def test_the_reference_and_the_truth_keep_their_links(
         assert found.doubts == {}
 
 
-def test_what_was_computed_from_another_z_than_is_returned_has_no_links() -> None:
-    """A compiler that adds 3 up with x W + b keeps the chain, and not the link: PyTensor and XLA do such things."""
-    network, one = Architecture(1, (Layer(1, "hardsigmoid"),), Cost("half_squared_error")), np.float32(1.0)
-    W, x, b = np.float32(1.1), np.float32(1000.1), np.float32(-1100.0)
-    asked = Case(
-        network, Parameters(([[W]],), ([b],)), np.array([[x]]), np.array([[one]]), "float32"
-    )  # fmt: skip
-    returned = np.float32(np.float64(x) * W + b)
+def cancelling() -> Case:
+    """One neuron whose weighted input is small beside what it is the sum of."""
+    network, one = (
+        Architecture(1, (Layer(1, "hardsigmoid"),), Cost("half_squared_error")),
+        np.ones((1, 1), np.float32),
+    )
+    parameters = Parameters((np.float32(1.1) * one,), (np.float32(-1100) * one[0],))
+    return Case(network, parameters, np.float32(1000.1) * one, one, "float32")
+
+
+def added_up(asked: Case) -> Gradients:
+    """What a compiler makes of it that adds 3 up with x W + b, and returns x W + b as well: PyTensor and XLA may."""
+    W, b, x, y = asked.parameters.weights[0], asked.parameters.biases[0], asked.x, asked.y
+    z = (x.astype(np.float64) * W + b).astype(np.float32)
     a = (x * W + (b + np.float32(3))) / np.float32(6)
-    delta = (a - one) * (one / np.float32(6))
+    delta = (a - y) / np.float32(6)
+    return Gradients([delta * x], [delta[0]], None, [delta], [z], [a])
 
-    def verdicts(a: np.float32, linked: bool) -> set[Verdict]:
-        answer = Gradients(
-            [np.array([[delta * x]])], [np.array([delta])], None,
-            [np.array([[delta]])], [np.array([[returned]])], [np.array([[a]])],
-        )  # fmt: skip
-        return {one.verdict for one in judge(asked, answer, linked=linked).verdicts}
 
-    assert verdicts(a, linked=True) == {Verdict.AGREES, Verdict.DIVERGES}
-    assert verdicts(a, linked=False) == {Verdict.AGREES}
-    assert Verdict.DIVERGES in verdicts(a * np.float32(1.01), linked=False)
+def test_what_was_computed_from_another_z_than_is_returned_has_no_links() -> None:
+    asked = cancelling()
+    answer = added_up(asked)
+
+    def verdicts(given: Gradients, linked: bool) -> set[Verdict]:
+        return {one.verdict for one in judge(asked, given, linked=linked).verdicts}
+
+    assert verdicts(answer, linked=True) == {Verdict.AGREES, Verdict.DIVERGES}
+    assert verdicts(answer, linked=False) == {Verdict.AGREES}
+    wrong = spoilt(answer, "a", 1, lambda array: np.multiply(array, np.float32(1.01), out=array))
+    assert Verdict.DIVERGES in verdicts(wrong, linked=False)
 
 
 def test_a_link_of_the_wrong_numbers_is_left() -> None:

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from gradparity import Architecture, Case, Cost, Gradients, Layer
+from gradparity.adapters import registry
 from gradparity.adapters.document import write_case
 from gradparity.adapters.reference import Reference
 from gradparity.harness import cli, replay
 from gradparity.property_tests.regimes import BY_NAME, case
 from rich.console import Console
+
+from .test_links import cancelling
 
 NETWORK = Architecture(2, (Layer(3, "leaky_relu", 0.3), Layer(2, "sigmoid")), Cost("half_squared_error"))
 
@@ -54,6 +57,14 @@ def test_a_divergence_is_named_and_is_status_1(document: Path) -> None:
     status, output, _ = run(str(document), "gradparity.tests.test_replay:wrong", "reference")
     assert status == 1
     assert "What broke: BP3, layer 1: db1" in output
+
+
+def test_who_has_no_links_is_not_accused_by_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, name = tmp_path / "cancelling.safetensors", "gradparity.tests.test_links:added_up"
+    path.write_bytes(write_case(cancelling()))
+    assert run(str(path), name)[0] == 1
+    monkeypatch.setattr(registry, "UNLINKED", (name,))
+    assert run(str(path), name)[0] == 0
 
 
 def test_exact_values_are_those_of_arbitrary_precision(document: Path) -> None:
