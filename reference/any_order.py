@@ -1,4 +1,4 @@
-"""Bounds for whoever multiplies the chain rule out in another order: forward mode, and compilers that rewrite.
+"""Bounds for whoever multiplies the chain rule out in another order than backpropagation, as forward mode does.
 
 Backpropagation adds up before it goes on: what cancels in δ^{l+1} is gone, and is not rounded again. Forward mode
 carries each factor of a gradient to the cost, and nothing cancels before the last sum. But the product along one path
