@@ -2,7 +2,7 @@
 
 A worker that gradparity has started from its own ``serve`` need not be sent documents, as a stranger is, which either
 end would copy three times and hash. A message is five numbers, a header (MessagePack), and the arrays, each from a
-multiple of 8 bytes on, as this machine has them; where they are many, they are not in the pipe but in the memory.
+multiple of 64 bytes on, as this machine has them; where they are many, they are not in the pipe but in the memory.
 
     number   the how manieth case of this process; an answer repeats it, so that nobody needs to hash a case
     place    where in the memory the arrays lie, or -1: they follow the header
@@ -45,6 +45,9 @@ _HEAD = struct.Struct("<QqqQQ")
 
 #: Arrays of at most so many bytes go through a pipe as fast as around it.
 SMALL = 2**15
+
+#: Arrays begin at multiples of so many bytes, a cache line, without which JAX would copy each of a case's.
+LINE = 64
 
 #: How many cases may have a slot at once: one that is computed, and some that wait for it.
 SLOTS = 3
@@ -105,7 +108,7 @@ def laid(header: bytes) -> Laid:
     begins, end = list[int](), 0
     for _, precision, shape in found.arrays:
         begins.append(end)
-        end += _padded(math.prod(shape) * DTYPES[precision].itemsize, 8)
+        end += padded(math.prod(shape) * DTYPES[precision].itemsize)
     return Laid(found, tuple(begins), end)
 
 
@@ -152,7 +155,7 @@ class Memory:
         for array in arrays:
             bits = array.reshape(-1).view(np.uint8)
             self._bytes[place : place + len(bits)] = bits
-            place += _padded(len(bits), 8)
+            place += padded(len(bits))
 
     def view(self, place: int, length: int) -> Array:
         """Look at what lies there, without writing to it; it changes when others write there."""
@@ -189,14 +192,15 @@ def offered() -> Iterator[tuple[Memory | None, int | None]]:
             os.close(descriptor)
 
 
-def _padded(length: int, unit: int) -> int:
+def padded(length: int, unit: int = LINE) -> int:
+    """Give so many bytes with those up to where the next array may begin."""
     return -(-length // unit) * unit
 
 
 def _message(number: int, parts: Parts, place: int, room: int, length: int) -> bytes:
     pieces = [_HEAD.pack(number, place, room, length, len(parts.header)), parts.header]
     for array in parts.arrays if place < 0 else ():
-        pieces += [array.tobytes(), b"\0" * (-array.nbytes % 8)]
+        pieces += [array.tobytes(), b"\0" * (-array.nbytes % LINE)]
     return b"".join(pieces)
 
 
@@ -225,7 +229,7 @@ class Lender:
         It never needs to wait for anything but an answer.
         """
         parts = Parts.of("case", case.description(), case.regime, case.tensors())
-        place, answers, length, before = -1, -1, 0, _padded(parts.size, mmap.PAGESIZE)
+        place, answers, length, before = -1, -1, 0, padded(parts.size, mmap.PAGESIZE)
         if self._memory is not None and max(parts.size, room) > SMALL and before + room <= SLOT:
             if self._lent == SLOTS:
                 return None

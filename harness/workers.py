@@ -31,6 +31,7 @@ is sent documents; gradparity's own ``serve`` is sent what shared.py says, which
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -45,7 +46,7 @@ from typing import Literal, Self
 
 from ..adapters.document import Document, read, read_one, write_case
 from ..adapters.registry import EXEC, command
-from ..adapters.shared import VARIABLE, Lender, offered
+from ..adapters.shared import VARIABLE, Lender, offered, padded
 from ..reference.network import Architecture, Case, Gradients, MalformedError
 from .child import CHUNK, GRACE, TAIL, BrokenError, Child, printable
 from .memory import keep_memory
@@ -332,16 +333,17 @@ class Worker:
 
 
 def full_answer(case: Case) -> int:
-    """How many bytes of arrays a full answer to the case has."""
-    return _components(case.architecture, case.batch) * case.dtype.itemsize
+    """How many bytes of arrays a full answer to the case has, as a message lays them out."""
+    return _full_answer(case.architecture, case.batch, case.dtype.itemsize)
 
 
 @lru_cache(maxsize=8)  # cases of one architecture come together
-def _components(architecture: Architecture, batch: int) -> int:
-    """How many numbers a full answer has: dW, db, δ, z, a and the cost."""
-    widths = architecture.widths
-    layers = zip(widths[1:], widths[:-1], strict=True)
-    return 1 + sum(n * (before + 1 + 3 * batch) for n, before in layers)
+def _full_answer(architecture: Architecture, batch: int, size: int) -> int:
+    """The same, for numbers of a size: the cost, and of each layer dW, db, δ, z and a."""
+    arrays = [1]
+    for before, n in itertools.pairwise(architecture.widths):
+        arrays += [n * before, n, *[n * batch] * 3]
+    return sum(padded(one * size) for one in arrays)
 
 
 def longest_answer(case: Case) -> int:

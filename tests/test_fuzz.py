@@ -42,7 +42,7 @@ from gradparity.adapters.document import (
 )
 from gradparity.adapters.reference import Reference
 from gradparity.adapters.serve import serve
-from gradparity.adapters.shared import Lender, Parts, offered
+from gradparity.adapters.shared import LINE, Lender, Parts, offered
 from gradparity.harness import workers
 from gradparity.harness.child import BrokenError, Child
 from gradparity.harness.workers import Answer, Worker, full_answer
@@ -355,7 +355,7 @@ def lent(one: Exchange, blob: bytes) -> str:
     parts = Parts.of("gradients", "", "{}", read(one.answers[chance.randrange(2)]).tensors)
     tree, body = (
         msgspec.msgpack.decode(parts.header),
-        b"".join(array.tobytes() + bytes(7) for array in parts.arrays),
+        b"".join(array.tobytes() + bytes(-array.nbytes % LINE) for array in parts.arrays),
     )
     text = parts.header
     if chance.random() < 0.6:

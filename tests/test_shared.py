@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 from gradparity import Case, Gradients
 from gradparity.adapters import shared
-from gradparity.adapters.shared import SLOTS, VARIABLE, Borrower, Lender, Memory, Parts, offered
+from gradparity.adapters.reference import Reference
+from gradparity.adapters.shared import LINE, SLOTS, VARIABLE, Borrower, Lender, Memory, Parts, offered
 from gradparity.harness import workers
 from gradparity.harness.workers import Answer, Worker, full_answer, longest_answer
+from gradparity.property_tests.regimes import BY_NAME
+from gradparity.property_tests.regimes import case as draw
+from gradparity.reference.network import DTYPES, Architecture, Cost, Layer
 from gradparity.tests.test_workers import gone, make_case, reason, right
 
 SCRIPT = Path(__file__).with_name("misbehaving_own.py")
@@ -23,6 +27,12 @@ STARTUP = 20.0
 def large(first: float, inputs: int = 300) -> Case:
     """A case whose arrays, and whose answer's, go through the memory."""
     return make_case(first, width=60, inputs=inputs, batch=50)
+
+
+def answered(case: Case) -> Parts:
+    """An answer, whatever its values are."""
+    (W, b), z = next(iter(case.parameters)), case.y
+    return Parts.of("gradients", "", "{}", Gradients((W,), (b,), delta=(z,), z=(z,), a=(z,)).tensors())
 
 
 LUCKY, UNLUCKY = [large(first) for first in range(6)], large(13.0)
@@ -59,11 +69,11 @@ class TestMisbehaviour:
             ("garbage", "not the answer to the case in front: it begins with b'loss: 0.69"),
             (
                 "claims-more-than-lent",
-                f"the answer claims {full_answer(UNLUCKY) - 8 + 2**16} bytes of memory, of which",
+                f"the answer claims {answered(UNLUCKY).size + 2**16} bytes of memory, of which",
             ),
             (
                 "claims-more-than-any",
-                f"the answer claims {full_answer(UNLUCKY) - 8 + 2**40} bytes, more than the",
+                f"the answer claims {answered(UNLUCKY).size + 2**40} bytes, more than the",
             ),
             ("cut", "the process ended with exit status 3, having written b'"),
             ("dies-amid-its-arrays", "the process was killed by SIGKILL"),
@@ -211,12 +221,6 @@ def ends() -> tuple[Lender, Borrower]:
         return Lender(memory), Borrower(Memory(descriptor))
 
 
-def answered(case: Case) -> Parts:
-    """An answer, whatever its values are."""
-    (W, b), z = next(iter(case.parameters)), case.y
-    return Parts.of("gradients", "", "{}", Gradients((W,), (b,), delta=(z,), z=(z,), a=(z,)).tensors())
-
-
 class Pipe:
     """Bytes that are written and read."""
 
@@ -254,8 +258,30 @@ def test_an_answer_that_does_not_fit_its_room_goes_through_the_pipe() -> None:
     assert message is not None
     (asked,) = borrower.cases(Pipe(message).read)
     answers = Pipe(borrower.answer(asked, answered(asked.case)))
-    assert len(answers.content) > full_answer(LUCKY[0]) - 8
+    assert len(answers.content) > answered(LUCKY[0]).size
     assert lender.answer(answers.read, longest_answer(LUCKY[0])).kind == "gradients"
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+def test_a_full_answer_fits_its_room(precision: str) -> None:
+    # Its cost, a few bytes, is padded as every array is: once it was not counted so, and whole answers took the pipe.
+    network = Architecture(301, (Layer(61, "identity"), Layer(37, "tanh")), Cost("half_squared_error"))
+    case = draw(network, 51, BY_NAME["ordinary"], 0, precision)
+    parts = Parts.of("gradients", "", "{}", Reference().gradients(case).tensors())
+    assert parts.size == full_answer(case)
+    lender, borrower = ends()
+    message = lender.ask(case, full_answer(case))
+    assert message is not None
+    (asked,) = borrower.cases(Pipe(message).read)
+    assert len(borrower.answer(asked, parts)) < 2000
+
+
+def test_arrays_begin_where_frameworks_take_them_without_a_copy() -> None:
+    lender, borrower = ends()
+    message = lender.ask(LUCKY[0], full_answer(LUCKY[0]))
+    assert message is not None
+    (asked,) = borrower.cases(Pipe(message).read)
+    assert [array.ctypes.data % LINE for array in asked.case.tensors().values()] == [0] * 4
 
 
 def test_a_message_instead_of_an_answer_needs_no_room() -> None:
