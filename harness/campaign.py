@@ -33,6 +33,10 @@ from .workers import Answer, Worker
 #: stopping the others; bounded, so that memory is.
 IN_FLIGHT = 48
 
+#: How many bytes of cases likewise, where there are more than two stacks of them. Their answers take as much for each
+#: implementation, and what was in the caches a while ago is not now.
+AFLOAT = 2**26
+
 
 #: How many cases an architecture is asked in, and how many architectures are a shard: what is lost at most where a
 #: process dies, and what has to be finished before anything of it is on disk.
@@ -223,7 +227,7 @@ def campaign(
             clock.drawing += clock.lap()
             waiting.append(_ask(settings, some, asked, announce))
             # What is judged now is out of the memory before the next enclosure needs some.
-            while len(waiting) > 1 and (waiting[0].done or _in_flight(waiting) > IN_FLIGHT):
+            while len(waiting) > 1 and (waiting[0].done or _too_many(waiting)):
                 yield from _judge(clock, waiting.popleft())
             clock.lap()
             _ = waiting[-1].enclosure  # while it is being answered
@@ -271,8 +275,11 @@ class _Asked:
         return all(answer.done() for answers in self.answers.values() for answer in answers)
 
 
-def _in_flight(waiting: Iterable[_Asked]) -> int:
-    return sum(len(one.stack.cases) for one in waiting)
+def _too_many(waiting: Sequence[_Asked]) -> bool:
+    cases, size = (
+        sum(one) for one in zip(*((len(one.stack.cases), one.stack.nbytes) for one in waiting), strict=True)
+    )
+    return cases > IN_FLIGHT or (size > AFLOAT and len(waiting) > 2)
 
 
 def _ask(

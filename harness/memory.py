@@ -3,7 +3,8 @@
 Every case needs about as much as the last one did, and to get pages from the system anew may take longer than to
 compute on them. Dask sets its processes up to give back whatever they can, which takes half as long again. But one
 large case would keep its memory for good, since what is freed lies between what is not: so between shards all of it is
-given back, which takes a fortieth of the time.
+given back, which takes a fortieth of the time. And all threads take memory from one heap: those of their own would go
+back to the system as soon as a large answer was judged.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MAPPED_FROM, KEPT = 2**25, 2**29
 VARIABLES = {"MALLOC_MMAP_THRESHOLD_": str(MAPPED_FROM), "MALLOC_TRIM_THRESHOLD_": str(KEPT)}
 
 #: Their names in malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 def keep_memory() -> None:
@@ -28,6 +29,7 @@ def keep_memory() -> None:
     if mallopt := _of_glibc("mallopt"):
         mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM)
         mallopt(_M_TRIM_THRESHOLD, KEPT)
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def give_back() -> None:

@@ -121,7 +121,7 @@ def functions_at_fault(network: Architecture, broken: Broken) -> frozenset[str]:
     return frozenset({activation}) if alone else frozenset()
 
 
-def margins(result: Array, interval: Bounds) -> Array:
+def margins(result: Array, interval: Interval) -> Array:
     """abs(result - mid) / rad: 0 where they are equal, infinite where only one is not finite."""
     with np.errstate(all="ignore"):
         off = np.abs(result - interval.mid).astype(np.float64, copy=False)
@@ -172,8 +172,8 @@ def judge_answers(
     trials = [_Trial(stack.cases[i], answers[i], certifiers[i], i, enclosure) for i in range(len(answers))]
     for name in sorted(arrays, key=lambda name: _order(*equation_of(name, depth), name)):
         equation, layer = equation_of(name, depth)
-        held = _Held(arrays[name], enclosure.get(name), links.get(name) if links else None)
-        plain, size = held.plain(least, linked), math.prod(arrays[name].shape[1:])
+        held, plain = _held(arrays[name], enclosure.get(name), links, name, least)
+        size = math.prod(arrays[name].shape[1:])
         for i, trial in enumerate(trials):
             if plain[i]:
                 trial.verdicts.append(
@@ -185,6 +185,21 @@ def judge_answers(
             else:
                 trial.judge(name, held.of(i), linked)
     return [trial.judged() for trial in trials]
+
+
+def _held(
+    result: Array, chain: Interval | None, links: Links | None, name: str, least: float
+) -> tuple[_Held, Array]:
+    """Hold an array of the answers against its bounds, and tell of which cases there is nothing more to say."""
+    if links is None:
+        held = _Held(result, chain, None)
+        return held, held.plain(least, linked=False)
+    if strict := links.strict(name):
+        held = _Held(result, chain, strict)
+        if (plain := held.plain(least, linked=True)).all():
+            return held, plain
+    held = _Held(result, chain, links.get(name))
+    return held, held.plain(least, linked=True)
 
 
 @dataclass(frozen=True)
@@ -209,8 +224,8 @@ class _Held:
         n = len(self.result)
         if interval is None:
             return np.zeros(n)
-        if isinstance(interval, RankOne) and (bound := interval.at_most(self.result)).max() <= 1:
-            return bound
+        if isinstance(interval, RankOne):
+            return interval.worst(self.result)
         return np.asarray(margins(self.result, interval).reshape(n, -1).max(axis=1, initial=0.0))
 
     @cached_property
@@ -238,6 +253,7 @@ class _Held:
 
     def of(self, i: int) -> tuple[Array, Interval | None, Interval | None]:
         """Give one case's array and bounds."""
+        assert not isinstance(self.link, RankOne)  # whatever is not plain is held against its link
         chain, link = (None if one is None else one.of(i) for one in (self.chain, self.link))
         return self.result[i], chain, link
 

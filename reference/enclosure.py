@@ -22,6 +22,7 @@ from .rounding.affine import Affine, Symbols
 from .rounding.balls import OF_A_CASE, Ball
 from .rounding.given import Given, Product, given
 from .rounding.lattice import Lattice, lattice_all
+from .rounding.leading import Leading, UnknownError
 from .rounding.model import Model, model, quick, rough
 from .stack import Stack, stacked_answers
 
@@ -85,10 +86,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class RankOne:
-    """The bounds of matrix products, of a stack: mid ± (rows times columns + ``least``); ``rows`` (S, m, 1).
+    """Bounds of a stack of matrices that are no wider than a link's: mid ± (rows times columns + ``least``).
 
-    Of wide networks they are most of what there is to judge, and to look at every radius would take longer than the
-    gradients.
+    Of wide networks matrices are most of what there is to judge, and to look at every radius would take longer than
+    the gradients. ``rows`` (S, m, 1); ``size`` is no more than the array's natural size.
     """
 
     mid: Array
@@ -99,36 +100,36 @@ class RankOne:
     kinked: bool = False
 
     @property
-    def rad(self) -> Array:
-        """The radii."""
-        return np.asarray(self.rows * self.columns + self.least)
-
-    @property
     def widest(self) -> Array:
         """Bound the radius, for each case."""
         return np.asarray(self.rows.max(axis=OF_A_CASE) * self.columns.max(axis=OF_A_CASE) + self.least)
 
-    def of(self, case: int) -> Interval:
-        """Give one case's interval."""
-        return Interval(self.mid[case], self.rad[case], float(self.size[case]), self.kinked)
-
-    def at_most(self, result: Array) -> Array:
+    def worst(self, result: Array) -> Array:
         """Bound the worst margin of each case from above; NaN where that takes a closer look."""
         with np.errstate(all="ignore"):
             highest = self.rows.max(axis=OF_A_CASE, keepdims=True)
-            # rows times these is never more than a radius, and they do not vanish.
-            columns = (self.columns + self.least / highest).astype(self.mid.dtype)
-            columns = np.where(
-                np.isfinite(columns), columns, np.nan
-            )  # by infinity everything would be nothing
-            off = np.subtract(result, self.mid, dtype=self.mid.dtype)
-            np.abs(off, out=off)
-            off /= columns
-            worst = off.max(axis=-1, keepdims=True).astype(np.float64)
+            # rows times these is never more than a radius, and they do not vanish. By infinity all would be nothing.
+            columns = self.columns + self.least / highest
+            most = float(np.finfo(self.mid.dtype).max)
+            scale = np.where(columns <= most, 1 / columns, np.nan).astype(self.mid.dtype)
+            worst, some = np.empty(self.rows.shape), max(1, AT_ONCE // scale.nbytes)
+            off = np.empty_like(self.mid[:, :some])
+            for i in range(0, self.rows.shape[-2], some):
+                result_here, mid_here = result[:, i : i + some], self.mid[:, i : i + some]
+                here = np.subtract(result_here, mid_here, dtype=off.dtype, out=off[:, : result_here.shape[1]])
+                np.abs(here, out=here)
+                here *= scale
+                worst[:, i : i + some] = here.max(axis=-1, keepdims=True)
             return np.asarray(np.where(worst == 0, 0.0, worst / self.rows).max(axis=OF_A_CASE))
 
 
 Bounds = Interval | RankOne
+
+#: So many bytes of an array are looked at together, so that a core's own cache holds them.
+AT_ONCE = 2**18
+
+#: Of so many rows of a matrix, one is looked at for its size.
+EVERY = 16
 
 
 def enclose(case: Case, any_order: bool = False) -> dict[str, Interval]:
@@ -286,10 +287,16 @@ class Links:
     """
 
     def __init__(self, stack: Stack, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> None:
-        self._stack, self._arithmetic = stack, _arithmetic(stack)
-        wide = self._arithmetic.by_norms and not self._arithmetic.accumulator
-        self._nearby = stack.once(nearby, lambda _: nearby(stack, self._arithmetic), stack.x) if wide else {}
+        self._stack, self._own, self._arithmetic = stack, own, _arithmetic(stack)
+        self._wide = self._arithmetic.by_norms and not self._arithmetic.accumulator
+        self._nearby = (
+            stack.once(nearby, lambda _: nearby(stack, self._arithmetic), stack.x) if self._wide else {}
+        )
         self._chain = Chain(stack, own, self._given, self._returned, self._enclosed, enclosure)
+        # The same numbers, without what stands in for some.
+        self._leading = Chain(
+            stack, own, lambda array: Leading(self._given(array)), self._leads, self._enclosed
+        )
 
     def _given(self, array: Array) -> Ball:
         ball = _known(self._stack, self._arithmetic, array)
@@ -305,10 +312,15 @@ class Links:
             ball.near = self._nearby.get(f"{kind}{l}")
         return ball
 
+    def _leads(self, kind: str, l: int, _: Array) -> Leading:
+        ball = self._chain.array(kind, l)
+        assert ball is not None  # since it was returned
+        return Leading(ball)
+
     def _enclosed(self, interval: Interval) -> Ball:
         return Ball(self._arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
 
-    def get(self, name: str) -> Bounds | None:
+    def get(self, name: str) -> Interval | None:
         """Enclose one array; None where what it is computed from cannot be had."""
         with np.errstate(all="ignore"):
             ball = self._chain.link(name)
@@ -316,14 +328,43 @@ class Links:
                 return None
             reach = _reach(ball)
             size = np.maximum(reach, _scale(self._stack, name))
-            most = self._arithmetic.largest / max(self._stack.batch, 1)
-            if isinstance(ball, Product) and reach.max() <= most:
-                rows, least = ball.rows * INFLATION, ball.least * INFLATION
-                return RankOne(ball.mid, rows, ball.columns, least, size)
             one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
             return _undivided(self._stack, name, one, reach)
 
-    def all(self, names: Iterable[str]) -> dict[str, Bounds]:
+    def strict(self, name: str) -> Bounds | None:
+        """Enclose one array of wide networks within its link, by the leading error alone; None where none is known.
+
+        Whatever lies in it is right. What does not may be, and is to be held against the link.
+        """
+        if not self._wide:
+            return None
+        with np.errstate(all="ignore"):
+            if name == "cost":
+                return self._strict_cost()
+            try:
+                found = self._leading.link(name)
+            except UnknownError:
+                return None
+            if found is None:
+                return None
+            ball, some = found.ball, found.ball.mid[..., ::EVERY, :]
+            size = np.maximum(some.max(axis=OF_A_CASE), -some.min(axis=OF_A_CASE)).astype(np.float64)
+            if isinstance(ball, Product):
+                return RankOne(ball.mid, ball.rows * INFLATION, ball.columns, ball.least * INFLATION, size)
+            return Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+
+    def _strict_cost(self) -> Interval | None:
+        """Enclose the cost by what adding up its terms adds: that of their sum so many times rounded, at least."""
+        stack, outputs = self._stack, self._own.a
+        if outputs is None:
+            return None
+        a, y = (array.astype(np.float64, copy=False) for array in (outputs[-1], stack.y))
+        cost, m = cost_function(stack.architecture.cost), self._chain.divisor
+        mid = np.array([reduced(cost.value(*of_case), m) for of_case in zip(a, y, strict=True)])
+        size = np.abs(mid)
+        return Interval(mid, self._arithmetic.gamma(y[0].size - 1) * INFLATION * size, size, kinked=False)
+
+    def all(self, names: Iterable[str]) -> dict[str, Interval]:
         """Enclose several arrays; what cannot be had is left out."""
         return {name: one for name in names if (one := self.get(name)) is not None}
 
@@ -379,40 +420,40 @@ class Chain:
         """Compute one array of the answer from those before it; None where one of them cannot be had."""
         network = self.case.architecture
         if name == "cost":
-            a = self._array("a", network.depth)
+            a = self.array("a", network.depth)
             cost = cost_function(network.cost)
-            return None if a is None else reduced(cost.value(a, self.given(self.case.y)), self._divisor)
+            return None if a is None else reduced(cost.value(a, self.given(self.case.y)), self.divisor)
         kind, l = name.rstrip("0123456789"), int(name.lstrip("abdeltzW"))
-        before = self._array("a", l - 1)
+        before = self.array("a", l - 1)
         if kind == "z":
             b = self.given(self.case.parameters.biases[l - 1])
             return None if before is None else before @ self._weights(l).mT + b
         if kind == "a":
-            z = self._array("z", l)
+            z = self.array("z", l)
             return None if z is None else activation(network.layers[l - 1]).value(z)
         if kind == "delta" or (kind == "db" and self.own.delta is None):
             # Without δ, one example's ∂C/∂b is δ, and proves nothing of itself.
             error = self._error(l) if kind == "delta" or self.case.batch == 1 else None
             return error if error is None or kind == "delta" else bp3(error)
-        delta = self._array("delta", l)
+        delta = self.array("delta", l)
         if kind == "db":
             return None if delta is None else bp3(delta)
         return None if delta is None or before is None else bp4(delta, before)
 
     def _error(self, l: int) -> Any | None:
-        network, z = self.case.architecture, self._array("z", l)
+        network, z = self.case.architecture, self.array("z", l)
         sigma = activation(network.layers[l - 1])
         if l == network.depth:
-            a, cost = self._array("a", l), cost_function(network.cost)
+            a, cost = self.array("a", l), cost_function(network.cost)
             if z is None or a is None:
                 return None
-            return bp1(cost, sigma, z, a, self.given(self.case.y), self._divisor)
-        delta = self._array("delta", l + 1)
+            return bp1(cost, sigma, z, a, self.given(self.case.y), self.divisor)
+        delta = self.array("delta", l + 1)
         if z is None or delta is None:
             return None
         return bp2(delta, self._weights(l + 1), sigma, z)
 
-    def _array(self, kind: str, l: int) -> Any | None:
+    def array(self, kind: str, l: int) -> Any | None:
         """Give z^l, a^l or δ^l: the implementation's own, or what stands in for it."""
         if (kind, l) not in self._made:
             self._made[kind, l] = self._make(kind, l)
@@ -435,5 +476,6 @@ class Chain:
         return None if self.enclosure is None else self.enclosed(self.enclosure[f"{kind}{l}"])
 
     @property
-    def _divisor(self) -> int:
+    def divisor(self) -> int:
+        """What the cost is divided by: the batch size, or nothing."""
         return self.case.batch if self.case.architecture.reduction == "mean" else 1

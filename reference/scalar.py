@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,11 @@ class Scalar:
     """
 
     pieces: tuple[Piece, ...]
+
+    @cached_property
+    def first(self) -> Scalar:
+        """The same function by the first of its formulas only."""
+        return Scalar(tuple(replace(one, value=one.value[:1], slope=one.slope[:1]) for one in self.pieces))
 
     @property
     def kinks(self) -> tuple[float, ...]:

@@ -43,6 +43,11 @@ class Stack:
         return self.cases[0].batch
 
     @cached_property
+    def nbytes(self) -> int:
+        """How many bytes the cases' arrays have."""
+        return len(self.cases) * sum(array.nbytes for array in self.cases[0].tensors().values())
+
+    @cached_property
     def parameters(self) -> Parameters:
         """W^l (S, n_l, n_{l-1}) and b^l (S, 1, n_l)."""
         each = [case.parameters for case in self.cases]

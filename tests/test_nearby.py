@@ -158,7 +158,7 @@ def test_an_honest_answer_is_judged_without_a_product_of_its_own(precision: str)
     links = Links(stack, own)
     reference = {id(near.turned) for near in links._nearby.values()}
     for name in ("dW1", "dW2"):
-        bound = links.get(name)
+        bound = links.strict(name)
         assert isinstance(bound, RankOne)
         assert id(bound.mid) in reference
 

@@ -11,7 +11,8 @@ from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.harness.verdict import Verdict, margins
 from gradparity.property_tests.regimes import BY_NAME, NORMAL, REGIMES, case
-from gradparity.reference.enclosure import WIDE, Links, RankOne, links
+from gradparity.reference import enclosure
+from gradparity.reference.enclosure import WIDE, Bounds, Interval, Links, RankOne, links
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
 from gradparity.reference.rounding.given import Product, given, norms
 from gradparity.reference.rounding.model import model, rough
@@ -45,9 +46,10 @@ def test_many_weights_are_as_large_as_few() -> None:
     assert abs(few).max() * 200**0.5 > 3**0.5 >= abs(many).max() * 200**0.5  # a uniform one has an end
 
 
-def bounds(one: Case, answer: Gradients | None = None) -> Mapping[str, object]:
-    own = stacked_answers([answer or REFERENCE.gradients(one)])
-    return Links(Stack([one]), own).all(own.tensors())
+def bounds(one: Case) -> Mapping[str, Bounds | None]:
+    own = stacked_answers([REFERENCE.gradients(one)])
+    found = Links(Stack([one]), own)
+    return {name: found.strict(name) for name in own.tensors()}
 
 
 def changed(one: Case, name: str, index: tuple[int, ...], value: float) -> Gradients:
@@ -109,18 +111,31 @@ def test_a_product_by_norms_is_wider_than_by_its_terms_and_not_by_much(
 @pytest.mark.parametrize("regime", ["ordinary", "zeros", "tiny", "mixed_magnitudes"])
 def test_the_quick_look_never_says_less_than_every_radius_does(regime: str, precision: str) -> None:
     one = asked(regime, precision)
-    answer, rng = REFERENCE.gradients(one), np.random.default_rng(0)
-    for name in ("dW1", "dW2"):
-        bound = bounds(one)[name]
+    rng, found = np.random.default_rng(0), bounds(one)
+    for name in ("z1", "z2", "dW1", "dW2"):
+        bound = found[name]
         if not isinstance(bound, RankOne):
+            assert regime != "ordinary"
             continue
-        result = (bound.mid + rng.uniform(-1, 1, bound.mid.shape) * bound.rad).astype(precision)
-        worst = np.nanmax(margins(result, bound))
-        quick = float(bound.at_most(result)[0])
+        rad = bound.rows * bound.columns + bound.least
+        result = (bound.mid + rng.uniform(-1, 1, bound.mid.shape) * rad).astype(precision)
+        worst = np.nanmax(margins(result, Interval(bound.mid, rad, bound.size, kinked=False)))
+        quick = float(bound.worst(result)[0])
         assert np.isnan(quick) or quick >= worst * (1 - 2.0**-20)
         if regime == "ordinary":
             assert quick <= worst * 1.001
-    assert answer is not None
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64, 96, 97])
+def test_every_row_is_looked_at(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enclosure, "AT_ONCE", 5 * rows * 4)
+    bound = RankOne(
+        np.zeros((2, 96, 5), np.float32), np.ones((2, 96, 1)), np.ones((2, 1, 5)), 0.0, np.ones(2)
+    )
+    for at in (0, 47, 95):
+        result = np.zeros((2, 96, 5), np.float32)
+        result[1, at, 4] = 0.5
+        np.testing.assert_allclose(bound.worst(result), [0, 0.5])
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
@@ -143,7 +158,7 @@ def test_a_component_outside_is_seen_and_one_inside_is_not(
 def test_where_a_quick_look_cannot_tell_it_says_so(rows: float, columns: float) -> None:
     mid = np.zeros((1, 2, 2), np.float32)
     bound = RankOne(mid, np.full((1, 2, 1), rows), np.full((1, 1, 2), columns), 1e-36, np.ones(1))
-    assert not bound.at_most(np.ones((1, 2, 2), np.float32)).max() <= 1
+    assert not bound.worst(np.ones((1, 2, 2), np.float32)).max() <= 1
 
 
 @pytest.mark.parametrize("precision", list(DTYPES))
