@@ -2,7 +2,8 @@
 
 overhead   all the time of a campaign in one process, beside those of the implementations, over the time that bare loops
            over the same cases take inside the implementations: 1.0 is the limit. Each eager mode by itself, and the
-           three in one campaign, which share drawing and hashing the cases. Rounds take turns; medians of their ratios.
+           three in one campaign, which share drawing and hashing the cases, in float64 and in float32, which campaigns
+           draw in turns. Rounds take turns; medians of their ratios.
 growth     milliseconds a case against the number of parameters, and the exponent between the largest two.
 jobs       cases a second of an ordinary campaign, once its processes have started, in one process and in two, in turns.
 starts     seconds until a command has answered.
@@ -50,10 +51,10 @@ WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 Record = dict[str, Any]
 
 
-def cases(width: int, batch: int, number: int) -> Iterator[Case]:
+def cases(width: int, batch: int, number: int, precision: str = "float32") -> Iterator[Case]:
     network = Architecture(width, tuple(Layer(width, "tanh") for _ in range(3)), Cost("half_squared_error"))
     for seed in range(number):  # one by one, as a campaign draws them
-        yield case(network, batch, BY_NAME["ordinary"], seed, "float32")
+        yield case(network, batch, BY_NAME["ordinary"], seed, precision)
 
 
 def answer_bare(name: str) -> None:
@@ -82,7 +83,7 @@ class Bare:
             )
         )  # fmt: skip
 
-    def seconds(self, *size: int) -> float:
+    def seconds(self, *size: Any) -> float:
         sink, source = self._loop.stdin, self._loop.stdout
         assert sink is not None
         assert source is not None
@@ -91,7 +92,7 @@ class Bare:
         return float(source.readline())
 
 
-def judged(workers: Sequence[Worker], *size: int) -> float:
+def judged(workers: Sequence[Worker], *size: Any) -> float:
     """Time a campaign, from its cases' drawing to the last verdict."""
     names, began = tuple(worker.name for worker in workers), time.perf_counter()
     for one in campaign(Settings(names), Clock(), cases(*size), workers=workers):
@@ -104,18 +105,18 @@ def overhead() -> list[Record]:
     with ExitStack() as stack:
         loops = {name: Bare(stack, name) for name in EAGER}
         workers = {name: stack.enter_context(Worker(name, 300)) for name in EAGER}
-        for size in SIZES:
+        for (width, batch, number), precision in itertools.product(SIZES, ("float64", "float32")):
+            size = width, batch, number, precision
             for names in [(name,) for name in EAGER] + [EAGER]:
                 rounds = []
                 for _ in range(ROUNDS + 1):
                     bare = sum(loops[name].seconds(*size) for name in names)
                     rounds.append((bare, judged([workers[name] for name in names], *size)))
                 rounds = rounds[1:]  # the first compiles
-                width, batch, number = size
                 found.append(
                     {
                         "implementation": names[0] if len(names) == 1 else "all three",
-                        "network": f"3 x {width}, batch {batch}",
+                        "network": f"3 x {width}, batch {batch}, {precision}",
                         "bare_ms": round(1e3 * median(bare for bare, _ in rounds) / number, 3),
                         "judged_ms": round(1e3 * median(whole for _, whole in rounds) / number, 3),
                         "overhead": round(median(whole / bare for bare, whole in rounds), 2),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -21,7 +21,7 @@ from ..adapters.implementation import MOST_COLUMNS, columns
 from ..adapters.registry import in_forward_mode, linked
 from ..property_tests.lattices import APART, TIED, lattice_structure_at
 from ..property_tests.strategies import precision_of, structure_at
-from ..reference.enclosure import Interval, enclose_all
+from ..reference.enclosure import Interval, enclose_all, prepare_links
 from ..reference.exact import Certifier
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
 from ..reference.stack import Stack, together
@@ -221,11 +221,12 @@ def campaign(
         asked = workers or [
             stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations
         ]
+        aside = stack.enter_context(ThreadPoolExecutor(1, "aside"))
         waiting = deque[_Asked]()
         clock.lap()
         for some in _stacks(draw_cases(settings) if cases is None else cases):
             clock.drawing += clock.lap()
-            waiting.append(_ask(settings, some, asked, announce))
+            waiting.append(_ask(settings, some, asked, announce, aside))
             # What is judged now is out of the memory before the next enclosure needs some.
             while len(waiting) > 1 and (waiting[0].done or _too_many(waiting)):
                 yield from _judge(clock, waiting.popleft())
@@ -252,12 +253,13 @@ class _Asked:
 
     stack: Stack
     answers: Mapping[str, Sequence[Future[Answer]]]
+    #: What is being prepared, where that is another thread's work.
+    prepared: Future[None] | None
 
     @cached_property
     def enclosure(self) -> Mapping[str, Interval]:
         """The enclosure, where the networks are not so large that none is made."""
-        weights = sum(int(W.size) for W in self.stack.cases[0].parameters.weights)
-        return enclose_all(self.stack, sharp=False) if self.stack.batch * weights <= CHAINED else {}
+        return enclose_all(self.stack, sharp=False) if self.prepared is None else {}
 
     @cached_property
     def sharp(self) -> Mapping[str, Interval]:
@@ -283,9 +285,13 @@ def _too_many(waiting: Sequence[_Asked]) -> bool:
 
 
 def _ask(
-    settings: Settings, some: Stack, workers: Sequence[Worker], announce: Callable[[Case], None]
+    settings: Settings,
+    some: Stack,
+    workers: Sequence[Worker],
+    announce: Callable[[Case], None],
+    aside: ThreadPoolExecutor,
 ) -> _Asked:
-    """Ask all workers."""
+    """Ask all workers; meanwhile wide cases are prepared, in which NumPy and hashlib work without the interpreter."""
     here = (some.architecture, some.precision)
     asked = [
         worker
@@ -297,10 +303,20 @@ def _ask(
         announce(case)
         for worker in asked:
             answers[worker.name].append(worker.submit(case))
-    return _Asked(some, answers)
+    weights = sum(int(W.size) for W in some.cases[0].parameters.weights)
+    wide = some.batch * weights > CHAINED
+    return _Asked(some, answers, aside.submit(_prepare, some) if wide else None)
+
+
+def _prepare(stack: Stack) -> None:
+    for case in stack.cases:
+        _ = case.id
+    prepare_links(stack)
 
 
 def _judge(clock: Clock, asked: _Asked) -> Iterator[Judged]:
+    if asked.prepared:
+        asked.prepared.result()
     certifiers = [Certifier(case) for case in asked.stack.cases]  # one exact run serves all who diverge
     found = dict[str, list[Judged]]()
     for name, futures in asked.answers.items():

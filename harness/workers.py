@@ -220,6 +220,7 @@ class Worker:
             return Answer("failed", message=self._last_reason + self._stop())
         if child.fresh:  # the next start will not take much longer, so a hang is found sooner
             self._startup = min(self._startup, STARTS_VARY * (time.monotonic() - began) + 1)
+            child.give_way()
         child.fresh = False
         if answer.outcome == "failed":
             child.drain()

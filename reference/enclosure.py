@@ -16,7 +16,7 @@ from .activations import activation
 from .any_order import radii
 from .backprop import backprop, bp1, bp2, bp3, bp4, reduced
 from .costs import cost_function
-from .nearby import nearby
+from .nearby import Near, nearby
 from .network import Array, Case, Gradients, Parameters
 from .rounding.affine import Affine, Symbols
 from .rounding.balls import OF_A_CASE, Ball
@@ -280,6 +280,22 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
     return {name: one.of(0) for name, one in found.items()}
 
 
+def prepare_links(stack: Stack) -> None:
+    """Make what the links of every answer to a stack of wide cases need, beforehand."""
+    arithmetic = _arithmetic(stack)
+    _nearby(stack, arithmetic)
+    for array in (*stack.parameters.weights, *stack.parameters.biases, stack.x, stack.y):
+        _known(stack, arithmetic, array)
+
+
+def _nearby(stack: Stack, arithmetic: Model) -> dict[str, Near]:
+    """Give the reference's own products, where they serve: those of wide cases in float64 and float32."""
+    if not arithmetic.by_norms or arithmetic.accumulator:
+        return {}
+    found: dict[str, Near] = stack.once(nearby, lambda _: nearby(stack, arithmetic), stack.x)
+    return found
+
+
 class Links:
     """The links of the stacked answers to a stack of cases, each enclosed when it is asked for.
 
@@ -288,10 +304,7 @@ class Links:
 
     def __init__(self, stack: Stack, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> None:
         self._stack, self._own, self._arithmetic = stack, own, _arithmetic(stack)
-        self._wide = self._arithmetic.by_norms and not self._arithmetic.accumulator
-        self._nearby = (
-            stack.once(nearby, lambda _: nearby(stack, self._arithmetic), stack.x) if self._wide else {}
-        )
+        self._nearby = _nearby(stack, self._arithmetic)
         self._chain = Chain(stack, own, self._given, self._returned, self._enclosed, enclosure)
         # The same numbers, without what stands in for some.
         self._leading = Chain(
@@ -336,7 +349,7 @@ class Links:
 
         Whatever lies in it is right. What does not may be, and is to be held against the link.
         """
-        if not self._wide:
+        if not self._nearby:
             return None
         with np.errstate(all="ignore"):
             if name == "cost":

@@ -15,6 +15,7 @@ import pytest
 from gradparity import Architecture, Case, Cost, Layer, Parameters
 from gradparity.adapters.registry import UnknownImplementationError
 from gradparity.harness import workers
+from gradparity.harness.child import NICE
 from gradparity.harness.judgement import judge
 from gradparity.harness.verdict import Verdict
 from gradparity.harness.workers import FAILURES_AT_FIRST, Answer, Worker, longest_answer
@@ -129,6 +130,17 @@ def only_the_unlucky_fails(mode: str) -> Answer:
 
 def reason(answer: Answer) -> str:
     return answer.message.partition("\n")[0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="sessions do not share time here")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="others may say so ten times a second, and it may be the eleventh"
+)
+def test_a_worker_leaves_the_processor_to_whom_all_wait_for() -> None:
+    with Worker(name("fine"), TIMEOUT, STARTUP) as worker:
+        worker.submit(LUCKY[0]).result(timeout=60)
+        group = Path(f"/proc/{worker.pid}/autogroup").read_text()
+        assert group.split()[-2:] == ["nice", str(NICE)]
 
 
 @pytest.mark.parametrize("mode", ["fine", "slow"])
