@@ -273,8 +273,9 @@ class _Asked:
 
     @property
     def done(self) -> bool:
-        """Whether all answers are in."""
-        return all(answer.done() for answers in self.answers.values() for answer in answers)
+        """Whether all answers are in, and all is prepared."""
+        ready = self.prepared is None or self.prepared.done()
+        return ready and all(answer.done() for answers in self.answers.values() for answer in answers)
 
 
 def _too_many(waiting: Sequence[_Asked]) -> bool:
