@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from gradparity.harness.campaign import Clock, Settings, campaign
+from gradparity.harness.campaign import Clock, Judged, Settings, campaign
 from gradparity.harness.child import ONE_THREAD
 from gradparity.harness.expectations import Expectations
 from gradparity.harness.memory import VARIABLES
@@ -192,25 +192,25 @@ def starts() -> list[Record]:
 
 
 def memory() -> list[Record]:
-    """Judge 10^5 cases as ``verify`` does, and look at this process's memory after every shard.
+    """Judge 10^5 cases as ``verify`` does, and look at this process's memory after every case.
 
-    What the next cases have taken already is now more and now less: given are the median of 16 shards, and the most
-    there was at any moment.
+    What a case takes is now more and now less: given are the median over the last 1,024, and the most there was at any
+    moment.
     """
     settings, found = Settings(("reference",), cases=100_032, seed=2), list[Record]()
-    resident = deque[int](maxlen=16)
-    for shard in judge_shards(settings, Expectations(""), settings.shards):
-        done = 64 * (shard.number + 1)
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        resident.append(int(status["VmRSS"].split()[0]))
+    resident, statm, done = deque[float](maxlen=1024), Path("/proc/self/statm"), 0
+    page = os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def look(_: Judged) -> None:
+        resident.append(page * int(statm.read_text().split()[1]))
+
+    for shard in judge_shards(settings, Expectations(""), settings.shards, judged=look):
+        done += shard.cases
         if done in (1024, 3200, 10_048, 32_000, 100_032):
-            peak = int(status["VmHWM"].split()[0])
+            status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+            peak = int(status["VmHWM"].split()[0]) / 1024
             found.append(
-                {
-                    "cases": done,
-                    "peak_MiB": round(peak / 1024, 1),
-                    "resident_MiB": round(median(resident) / 1024, 1),
-                }
+                {"cases": done, "peak_MiB": round(peak, 1), "resident_MiB": round(median(resident), 1)}
             )
             print(found[-1], flush=True)
     return found

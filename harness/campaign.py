@@ -1,7 +1,7 @@
 """A campaign: cases drawn, every implementation asked, every answer judged, every divergence certified.
 
-Data flows one way. Workers answer while the parent computes enclosures; answers are judged in the order of
-the cases, so that the same seed gives the same rows whatever the workers' speed.
+Data flows one way. Workers answer while the parent computes enclosures, or has another thread prepare a wide case;
+answers are judged in the order of the cases, so that the same seed gives the same rows whatever anybody's speed.
 """
 
 from __future__ import annotations
@@ -221,7 +221,8 @@ def campaign(
         asked = workers or [
             stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations
         ]
-        aside = stack.enter_context(ThreadPoolExecutor(1, "aside"))
+        aside = ThreadPoolExecutor(1, "aside")
+        stack.callback(aside.shutdown, cancel_futures=True)
         waiting = deque[_Asked]()
         clock.lap()
         for some in _stacks(draw_cases(settings) if cases is None else cases):

@@ -11,6 +11,7 @@ import msgspec
 import tomlkit
 
 from ..adapters.document import write_case
+from ..reference.network import ACTIVATIONS
 from .expectations import Expectation, Expectations
 from .findings import Finding
 from .recheck import Standing
@@ -38,6 +39,10 @@ def write_draft(
     path.write_text(toml(entries), encoding="utf-8")
 
 
+#: The equations that a wrong slope of an activation breaks: in the last layer, and in the others.
+SLOPE = ("BP1", "BP2")
+
+
 def _drafted(path: Path, finding: Finding) -> dict[str, object]:
     case, broken = finding.smallest.case, finding.smallest.blamed
     functions = functions_at_fault(case.architecture, broken)
@@ -48,7 +53,8 @@ def _drafted(path: Path, finding: Finding) -> dict[str, object]:
     return {
         "implementation": (finding.implementation,),
         "function": function,
-        "equation": "" if function else finding.equation,
+        # A slope is in both; and who has a wrong slope may still have the right value.
+        "equation": SLOPE if function in ACTIVATIONS and finding.equation in SLOPE else finding.equation,
         "precision": (finding.precision,),
         "reason": "",
         "cases": (_written(path, f"{mark[-60:]}-{case.id}.safetensors", write_case(case)),),

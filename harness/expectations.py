@@ -3,6 +3,7 @@
     [[expect]]
     implementation = ["torch:eager", "keras:torch"]     # or a framework, in any mode: ["torch"]
     function = "softplus"                               # an activation or a cost, or: equation = "BP3", or both
+    equation = ["BP1", "BP2"]                           # left out, any: the function's value and its slope
     precision = ["float64"]
     z = [20.0, inf]                                     # where in the input range; left out, anywhere
     versions = ">=2.0,<2.14"                            # of the framework; left out, any
@@ -49,7 +50,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     implementation: Annotated[tuple[Text, ...], Meta(min_length=1)]
     function: str = ""
-    equation: Equation | Literal[""] = ""
+    equation: Equation | Literal[""] | tuple[Equation, ...] = ""
     precision: Annotated[tuple[Precision, ...], Meta(min_length=1)]
     z: tuple[float, float] = (-math.inf, math.inf)
     versions: str = ""
@@ -61,7 +62,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """Refuse what no type tells; the message begins with the key."""
         if not self.reason.strip():
             raise ValueError("reason: is empty; say why this is known and accepted")
-        if not (self.function or self.equation):
+        if not (self.function or self.equations):
             raise ValueError("function: is missing; name an activation, a cost or an equation")
         if self.function and self.function not in (*ACTIVATIONS, *COSTS):
             near = difflib.get_close_matches(self.function, (*ACTIVATIONS, *COSTS), n=1)
@@ -79,9 +80,14 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             ) from None
 
     @property
+    def equations(self) -> tuple[str, ...]:
+        """The equations it is about; none where any will do."""
+        return self.equation if isinstance(self.equation, tuple) else tuple(filter(None, (self.equation,)))
+
+    @property
     def subject(self) -> str:
         """Name what is at fault."""
-        return " ".join(filter(None, (self.equation, self.function)))
+        return " ".join(filter(None, (" or ".join(self.equations), self.function)))
 
     def is_about(self, implementation: str, version: str) -> bool:
         """Whether an implementation is one of these modes, or a mode of this framework, in one of the versions."""
@@ -96,7 +102,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """Whether this is what broke."""
         return (
             precision in self.precision
-            and self.equation in ("", broken.equation)
+            and (not self.equations or broken.equation in self.equations)
             and (not self.function or self.function in functions_at_fault(network, broken))
             and (broken.z is None or self.z[0] <= broken.z <= self.z[1] or self.z == (-math.inf, math.inf))
         )

@@ -162,7 +162,7 @@ class Run:
                     "implementation": one.implementation,
                     "precision": one.precision,
                     "function": one.expectation.function,
-                    "equation": one.expectation.equation,
+                    "equation": " or ".join(one.expectation.equations),
                     "z": [repr(end) for end in one.expectation.z],
                     "reason": one.expectation.reason,
                     "link": one.expectation.link,

@@ -283,9 +283,10 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
 def prepare_links(stack: Stack) -> None:
     """Make what the links of every answer to a stack of wide cases need, beforehand."""
     arithmetic = _arithmetic(stack)
-    _nearby(stack, arithmetic)
-    for array in (*stack.parameters.weights, *stack.parameters.biases, stack.x, stack.y):
-        _known(stack, arithmetic, array)
+    with np.errstate(all="ignore"):
+        _nearby(stack, arithmetic)
+        for array in (*stack.parameters.weights, *stack.parameters.biases, stack.x, stack.y):
+            _known(stack, arithmetic, array)
 
 
 def _nearby(stack: Stack, arithmetic: Model) -> dict[str, Near]:

@@ -114,6 +114,15 @@ def test_an_entry_about_an_equation_is_about_no_other(tmp_path: Path) -> None:
     assert one.subject == "BP3"
 
 
+def test_an_entry_about_a_slope_is_not_about_the_value(tmp_path: Path) -> None:
+    # torch.compile's wrong value of celu was once covered by what is known of its slope.
+    text = ENTRY.replace('function = "softplus"', 'function = "softplus"\nequation = ["BP1", "BP2"]')
+    (one,) = Expectations(written(tmp_path, text)).entries
+    assert one.covers(NETWORK, "float64", broken("BP2", "delta1", 20.5))
+    assert not one.covers(NETWORK, "float64", broken("forward", "a1", 20.5))
+    assert one.subject == "BP1 or BP2 softplus"
+
+
 @pytest.mark.parametrize(
     ("name", "version", "about"),
     [

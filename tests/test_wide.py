@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
+from gradparity.harness.campaign import CHAINED, Clock, Settings, campaign
 from gradparity.harness.verdict import Verdict, margins
 from gradparity.property_tests.regimes import BY_NAME, NORMAL, REGIMES, case
 from gradparity.reference import enclosure
@@ -180,6 +181,34 @@ def test_every_cost_s_honest_answers_are_inside(name: str, precision: str) -> No
     for regime in ("ordinary", "kinks", "one_hot"):
         one = case(network, BATCH, BY_NAME[regime], 5, precision)
         assert not judge(one, REFERENCE.gradients(one), chain=False).blamed
+
+
+def wide_cases(precision: str) -> list[Case]:
+    network = Architecture(200, (Layer(200, "tanh"), Layer(200, "relu")), Cost("squared_error"))
+    assert CHAINED < 64 * 2 * 200**2
+    return [
+        case(network, 64, BY_NAME[regime], 3, precision) for regime in ("ordinary", "kinks", "not_finite")
+    ]
+
+
+@pytest.mark.parametrize("precision", list(DTYPES))
+def test_a_campaign_prepares_wide_cases_and_judges_as_ever(precision: str) -> None:
+    cases = wide_cases(precision)
+    found = list(campaign(Settings(("reference",)), Clock(), iter(cases)))
+    for one, judged in zip(cases, found, strict=True):
+        alone = judge(one, REFERENCE.gradients(one), chain=False)
+        assert [(row.array, row.verdict, row.link_margin) for row in judged.rows] == [
+            (verdict.name, verdict.verdict, verdict.link_margin) for verdict in alone.verdicts
+        ]
+
+
+def test_where_preparing_fails_the_campaign_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Stack) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("gradparity.harness.campaign.prepare_links", full)
+    with pytest.raises(MemoryError):
+        list(campaign(Settings(("reference",)), Clock(), iter(wide_cases("float32"))))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
