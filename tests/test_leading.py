@@ -58,6 +58,17 @@ def test_it_is_less_than_the_radius_of_the_link(activation: str, cost: str, prec
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_kink_is_told(precision: str) -> None:
+    one = asked("hardtanh", "squared_error", "kinks", precision)
+    found, _ = links(one, REFERENCE.gradients(one))
+    strict, link = found.strict("delta2"), found.get("delta2")
+    assert strict is not None
+    assert link is not None
+    assert np.all(strict.kinked)
+    assert np.all(link.kinked)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize(("activation", "cost"), KINDS)
 def test_what_is_known_of_it(activation: str, cost: str, precision: str) -> None:
     """Everything but what examples or neurons meet in, or what a range has to be evaluated for."""

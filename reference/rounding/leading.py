@@ -37,8 +37,11 @@ class Leading:
     def __init__(self, ball: Ball) -> None:
         self.ball = ball
 
-    def _new(self, mid: Array, rad: Array) -> Leading:
-        return Leading(Ball.certain(self.ball.model, mid, rad, 1))
+    def _new(self, mid: Array, rad: Array, *others: Leading) -> Leading:
+        ball = Ball.certain(self.ball.model, mid, rad, 1)
+        for one in (self, *others):
+            ball.kinked = ball.kinked | one.ball.kinked
+        return Leading(ball)
 
     @property
     def mT(self) -> Leading:
@@ -67,13 +70,13 @@ class Leading:
         rad = self.ball.model.unit * np.abs(mid).astype(np.float64, copy=False)
         rad += self.ball.rad
         rad += other.ball.rad
-        return self._new(mid, rad)
+        return self._new(mid, rad, other)
 
     def __mul__(self, other: Leading) -> Leading:
         one, o = self.ball, other.ball
         rad = np.abs(o.mid) * one.rad
         rad += np.abs(one.mid) * o.rad
-        return self._new(one.mid * o.mid, rad)
+        return self._new(one.mid * o.mid, rad, other)
 
     def __rmul__(self, other: float) -> Leading:
         return self._new(other * self.ball.mid, abs(other) * self.ball.rad)
