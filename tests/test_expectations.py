@@ -6,6 +6,7 @@ import json
 import math
 import shlex
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from typing import Any
 import pytest
 from gradparity import Architecture, Cost, Layer
 from gradparity.adapters.registry import MODES
-from gradparity.harness.campaign import Settings
+from gradparity.harness.campaign import Divergence, Settings
+from gradparity.harness.draft import write_draft
 from gradparity.harness.expectations import SHIPPED, Expectations, ExpectationsError
+from gradparity.harness.findings import Collector
 from gradparity.harness.recheck import recheck
 from gradparity.harness.verdict import Broken
 from gradparity.harness.workers import Worker
+from gradparity.property_tests.regimes import BY_NAME
+from gradparity.property_tests.regimes import case as draw
 from gradparity.reference.exact import Certificate
 
 from .conftest import Gradparity
@@ -233,6 +238,26 @@ def test_its_own_case_is_asked_where_the_run_does_not_show_it(gradparity: Gradpa
     with Worker(WRONG, 60) as worker:
         (found,) = recheck(Expectations(file), Settings((WRONG,)), worker, "1", {})
     assert (found.holds, found.cases, found.why) == (True, 0, "shown by its own case")
+
+
+@pytest.mark.parametrize(
+    ("equation", "name", "drafted"),
+    [
+        ("BP2", "delta1", {"function": "softplus", "equation": ["BP1", "BP2"]}),
+        ("forward", "a1", {"function": "softplus", "equation": "forward"}),
+        ("cost", "cost", {"function": "hinge", "equation": "cost"}),
+        ("BP4", "dW1", {"equation": "BP4"}),
+    ],
+)
+def test_a_draft_covers_what_was_found(
+    equation: str, name: str, drafted: dict[str, object], tmp_path: Path
+) -> None:
+    collector = Collector()
+    found = draw(NETWORK, 2, BY_NAME["ordinary"], 0, "float64")
+    collector.add(Divergence(found, "torch:eager", broken(equation, name, 1.0)))
+    write_draft(tmp_path / "mine.toml", Expectations(written(tmp_path, "")), collector.findings(), [])
+    (one,) = tomllib.loads((tmp_path / "mine.toml").read_text())["expect"]
+    assert {key: one[key] for key in ("function", "equation") if key in one} == drafted
 
 
 def test_a_draft_is_refused_until_its_reasons_are_filled_in(gradparity: Gradparity, tmp_path: Path) -> None:
