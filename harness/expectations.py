@@ -6,6 +6,7 @@
     equation = ["BP1", "BP2"]                           # left out, any: the function's value and its slope
     precision = ["float64"]
     z = [20.0, inf]                                     # where in the input range; left out, anywhere
+    not_finite = true                                   # only where NaN or infinity would be right; left out, anywhere
     versions = ">=2.0,<2.14"                            # of the framework; left out, any
     reason = "z itself above its threshold of 20"
     link = "https://..."
@@ -36,6 +37,9 @@ from .verdict import Broken, functions_at_fault
 #: What the pinned frameworks are known to do; a run is held against it unless another file is named.
 SHIPPED = Path(__file__).with_name("expectations") / "expectations.toml"
 
+#: How a certificate writes what is no finite number.
+_NOT_FINITE = ("nan", "inf", "-inf")
+
 Text = Annotated[str, Meta(min_length=1)]
 Equation = Literal["forward", "cost", "BP1", "BP2", "BP3", "BP4"]
 Precision = Literal["float64", "float32", "bfloat16", "float16"]
@@ -53,6 +57,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     equation: Equation | Literal[""] | tuple[Equation, ...] = ""
     precision: Annotated[tuple[Precision, ...], Meta(min_length=1)]
     z: tuple[float, float] = (-math.inf, math.inf)
+    not_finite: bool = False
     versions: str = ""
     reason: str
     link: str = ""
@@ -103,6 +108,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return (
             precision in self.precision
             and (not self.equations or broken.equation in self.equations)
+            and (not self.not_finite or broken.certificate.exact in _NOT_FINITE)
             and (not self.function or self.function in functions_at_fault(network, broken))
             and (broken.z is None or self.z[0] <= broken.z <= self.z[1] or self.z == (-math.inf, math.inf))
         )

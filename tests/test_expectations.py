@@ -119,6 +119,15 @@ def test_an_entry_about_an_equation_is_about_no_other(tmp_path: Path) -> None:
     assert one.subject == "BP3"
 
 
+@pytest.mark.parametrize(("exact", "covered"), [("nan", True), ("inf", True), ("-inf", True), ("1.0", False)])
+def test_an_entry_about_what_is_not_finite(exact: str, covered: bool, tmp_path: Path) -> None:
+    text = ENTRY.replace('function = "softplus"', 'equation = "BP4"\nnot_finite = true')
+    (one,) = Expectations(written(tmp_path, text)).entries
+    certificate = Certificate(exact, holds=True, sound=True)
+    lost = replace(broken("BP4", "dW1", None), certificate=certificate)
+    assert one.covers(NETWORK, "float64", lost) == covered
+
+
 def test_an_entry_about_a_slope_is_not_about_the_value(tmp_path: Path) -> None:
     # torch.compile's wrong value of celu was once covered by what is known of its slope.
     text = ENTRY.replace('function = "softplus"', 'function = "softplus"\nequation = ["BP1", "BP2"]')
