@@ -20,7 +20,8 @@
 
   const matches = (one, want, words) =>
     ["implementation", "precision", "equation"].every(
-      (key) => !want[key] || !(key in one.dataset) || !one.dataset[key] || one.dataset[key] === want[key],
+      (key) => !want[key] || !(key in one.dataset) || !one.dataset[key] || one.dataset[key] === want[key]
+        || (key === "equation" && one.dataset[key].split(" or ").includes(want[key])),
     ) && (!one.closest("#findings, #conventions, #platform, #expectations, #silence") || words.every((word) => textOf(one).includes(word)));
 
   const filter = () => {

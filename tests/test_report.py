@@ -75,7 +75,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
              "reason": "known since 2020", "link": "https://example.org/2", "cases": 0}  # fmt: skip
     found["expectations"] = [
         {**known, "holds": True, "why": "shown by its own case"},
-        {**known, "holds": False, "why": "it shows nowhere any more", "link": ""},
+        {**known, "holds": False, "why": "it shows nowhere any more", "link": "", "equation": "BP1 or BP2"},
     ]
     return Real(folder, found)
 
@@ -348,6 +348,16 @@ def test_what_matches_nothing_says_so(open_report: Open) -> None:
     page = open_report(address="?q=nothing+is+called+this")
     assert visible_findings(page) == []
     assert page.get_by_text("No finding matches the filters.").is_visible()
+
+
+@pytest.mark.parametrize(("equation", "shown"), [("BP1", 2), ("BP2", 2), ("BP3", 1), ("", 2)])
+def test_an_entry_about_a_slope_is_found_under_either_equation(
+    open_report: Open, equation: str, shown: int
+) -> None:
+    page = open_report(address=f"?equation={equation}")
+    entries = page.locator("#expectations tr[data-filter]")
+    assert entries.count() == 2
+    assert entries.filter(visible=True).count() == shown
 
 
 def test_the_filters_choose_whose_margins_are_drawn(open_report: Open) -> None:
