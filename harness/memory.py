@@ -3,8 +3,8 @@
 Every case needs about as much as the last one did, and to get pages from the system anew may take longer than to
 compute on them. Dask sets its processes up to give back whatever they can, which takes half as long again. But one
 large case would keep its memory for good, since what is freed lies between what is not: so between shards all of it is
-given back, which takes a fortieth of the time. And all threads take memory from one heap: with heaps of their own, cases
-of 3 x 1024 neurons went on to take some 600 new pages each, and with one they take none once it has grown.
+given back, which takes a fortieth of the time. And all threads take memory from one heap: with heaps of their own,
+cases of 3 x 1024 neurons took some 600 new pages each, however many there had been; with one they come to take none.
 """
 
 from __future__ import annotations
