@@ -32,8 +32,10 @@ from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import Reference
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference import enclosure
-from gradparity.reference.enclosure import Interval, affine, enclose, links
+from gradparity.reference.enclosure import affine, enclose
 from gradparity.reference.exact import exact_gradients
+from gradparity.reference.interval import Interval
+from gradparity.reference.links import links
 from gradparity.reference.network import ACTIVATIONS, DTYPES
 from rich.console import Console
 from rich.progress import track

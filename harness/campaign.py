@@ -21,8 +21,10 @@ from ..adapters.implementation import MOST_COLUMNS, columns
 from ..adapters.registry import in_forward_mode, linked
 from ..property_tests.lattices import APART, TIED, lattice_structure_at
 from ..property_tests.strategies import precision_of, structure_at
-from ..reference.enclosure import Interval, enclose_all, prepare_links
+from ..reference.enclosure import enclose_all
 from ..reference.exact import Certifier
+from ..reference.interval import Interval
+from ..reference.links import prepare_links
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
 from ..reference.stack import Stack, together
 from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answers

@@ -31,7 +31,8 @@ from ..property_tests.probes import (
 from ..reference.activations import Activation, activation
 from ..reference.costs import cost_function
 from ..reference.coupled import Coupled
-from ..reference.enclosure import enclose, links
+from ..reference.enclosure import enclose
+from ..reference.links import links
 from ..reference.network import ACTIVATIONS, COSTS, DTYPES, Array, Case, Cost, Gradients, Layer
 from ..reference.rounding.model import model
 from .verdict import margins

@@ -12,8 +12,10 @@ from rich.table import Table
 
 from ..adapters.document import read_case
 from ..adapters.registry import in_forward_mode, linked
-from ..reference.enclosure import Interval, enclose, links
+from ..reference.enclosure import enclose
 from ..reference.exact import exact_gradients
+from ..reference.interval import Interval
+from ..reference.links import links
 from ..reference.network import Case, Gradients, MalformedError
 from ..reports.script import script
 from .judgement import Judgement, judge

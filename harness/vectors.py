@@ -23,8 +23,9 @@ import numpy as np
 import safetensors.numpy
 
 from ..adapters.document import VERSION, write_case
-from ..reference.enclosure import Interval, enclose
+from ..reference.enclosure import enclose
 from ..reference.exact import BITS, MOST_BITS, exact_gradients
+from ..reference.interval import Interval
 from ..reference.network import Array, Case
 from .vector_cases import VECTORS, Vector
 from .vector_flags import FLAGS, Asked, flags_of

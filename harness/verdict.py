@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from ..reference.enclosure import Bounds, Interval, Links, RankOne
 from ..reference.exact import Certificate, Certifier
+from ..reference.interval import Bounds, Interval, RankOne
+from ..reference.links import Links
 from ..reference.network import Architecture, Array, Case, Gradients
 from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model

@@ -17,7 +17,7 @@ from gradparity.harness.expectations import Expectations
 from gradparity.harness.verdict import margins
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.probes import of_activation, of_cost
-from gradparity.reference.enclosure import links
+from gradparity.reference.links import links
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Case, Gradients
 
 EXPECTATIONS = Expectations()

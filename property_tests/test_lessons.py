@@ -24,7 +24,8 @@ from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.activations import Elementwise, activation
 from gradparity.reference.backprop import feedforward
 from gradparity.reference.costs import cost_function
-from gradparity.reference.enclosure import enclose, links
+from gradparity.reference.enclosure import enclose
+from gradparity.reference.links import links
 from gradparity.reference.network import (
     ACTIVATIONS,
     Architecture,

@@ -16,7 +16,8 @@ import flint
 import numpy as np
 
 from .backprop import backprop
-from .enclosure import Chain, Interval
+from .chain import Chain
+from .interval import Interval
 from .network import Array, Case, Gradients, Parameters
 
 #: Bits to begin with, and beyond which an undecided component stays undecided.

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .activations import Elementwise, activation
+from .chain import Chain
 from .costs import cost_function
-from .enclosure import INFLATION, Chain
+from .interval import INFLATION
 from .network import Array, Case, Gradients
 from .rounding.balls import Ball
 from .rounding.model import model

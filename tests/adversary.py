@@ -23,12 +23,12 @@ import ml_dtypes
 import numpy as np
 from flint import arb
 from gradparity.reference.backprop import backprop
-from gradparity.reference.enclosure import Chain
+from gradparity.reference.chain import Chain
 from gradparity.reference.network import DTYPES, Array, Case, Gradients, Parameters
 from gradparity.reference.rounding.model import REDUCTION_ROUNDINGS, Model, model
 
 if TYPE_CHECKING:
-    from gradparity.reference.enclosure import Interval
+    from gradparity.reference.interval import Interval
     from gradparity.reference.scalar import Piece, Scalar
 
 BITS = 300

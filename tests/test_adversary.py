@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 from gradparity.adapters.reference import Reference
 from gradparity.property_tests.regimes import BY_NAME, case
-from gradparity.reference.enclosure import Interval, enclose, links
+from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import exact_gradients
+from gradparity.reference.interval import Interval
+from gradparity.reference.links import links
 from gradparity.reference.network import (
     ACTIVATIONS,
     COSTS,

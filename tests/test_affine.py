@@ -13,8 +13,9 @@ from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
 from gradparity.property_tests.strategies import architectures
 from gradparity.reference import enclosure
 from gradparity.reference.activations import Elementwise, activation
-from gradparity.reference.enclosure import INFLATION, Interval, affine, enclose
+from gradparity.reference.enclosure import affine, enclose
 from gradparity.reference.exact import exact_gradients
+from gradparity.reference.interval import INFLATION, Interval
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Architecture, Case, Cost, Layer
 from gradparity.reference.rounding.affine import Affine, Symbols
 from gradparity.reference.rounding.model import model

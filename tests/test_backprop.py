@@ -27,8 +27,9 @@ from gradparity.reference import backprop as backprop_module
 from gradparity.reference.activations import Elementwise, activation
 from gradparity.reference.backprop import backprop
 from gradparity.reference.costs import cost_function
-from gradparity.reference.enclosure import Interval, enclose
+from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import exact_gradients
+from gradparity.reference.interval import Interval
 from gradparity.reference.network import (
     ACTIVATIONS,
     COSTS,

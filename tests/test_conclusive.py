@@ -13,7 +13,7 @@ from gradparity.harness import verdict
 from gradparity.harness.campaign import Settings, draw_cases
 from gradparity.harness.verdict import Verdict, judge_answer
 from gradparity.property_tests.regimes import NOT_FINITE
-from gradparity.reference import enclosure
+from gradparity.reference import enclosure, links
 from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import Certifier
 
@@ -65,13 +65,15 @@ def test_without_links_a_few_more_are() -> None:
 
 @pytest.mark.parametrize("everything", [True, False])
 def test_bounds_that_went_vacuous_are_noticed(everything: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enclosure, "INFLATION", 1e17)
+    for module in (enclosure, links):
+        monkeypatch.setattr(module, "INFLATION", 1e17)
     found = counted(draw_cases(Settings((), 40, 0, ("float64",))), everything)
     assert share(found) > 0.5
 
 
 def test_a_bound_that_may_be_as_wide_as_it_likes_would_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """What notices is WIDEST; without it, vacuous bounds agree with everybody."""
-    monkeypatch.setattr(enclosure, "INFLATION", 1e17)
+    for module in (enclosure, links):
+        monkeypatch.setattr(module, "INFLATION", 1e17)
     monkeypatch.setattr(verdict, "WIDEST", 1e30)
     assert share(counted(draw_cases(Settings((), 40, 0, ("float64",))))) < 0.5

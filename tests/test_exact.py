@@ -12,8 +12,9 @@ import pytest
 from flint import arb
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference import exact
-from gradparity.reference.enclosure import Interval, enclose
+from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import Certificate, Certifier, ExactArray, exact_gradients
+from gradparity.reference.interval import Interval
 from gradparity.reference.network import DTYPES, Architecture, Array, Case, Cost, Layer, Parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st

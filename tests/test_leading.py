@@ -10,7 +10,8 @@ from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.harness.verdict import Verdict
 from gradparity.property_tests.regimes import BY_NAME, case
-from gradparity.reference.enclosure import Interval, Links, RankOne
+from gradparity.reference.interval import Interval, RankOne
+from gradparity.reference.links import Links
 from gradparity.reference.network import ACTIVATIONS, COSTS
 from gradparity.reference.rounding.leading import Leading, UnknownError
 from gradparity.reference.stack import Stack, stacked_answers

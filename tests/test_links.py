@@ -12,11 +12,11 @@ from gradparity.adapters.reference import load
 from gradparity.harness.verdict import Verdict, judge_answer, margins
 from gradparity.property_tests.regimes import BY_NAME, NOT_FINITE, REGIMES, case
 from gradparity.property_tests.strategies import architectures
-from gradparity.reference import enclosure
 from gradparity.reference.activations import activation
 from gradparity.reference.backprop import bp2, bp3, bp4
-from gradparity.reference.enclosure import enclose, links
+from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import Certifier, exact_gradients
+from gradparity.reference.links import WIDE, links
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Parameters
 from gradparity.reference.propagation import propagated
 from gradparity.reference.rounding.given import given as known
@@ -65,7 +65,7 @@ def test_a_link_is_judged_where_the_chain_says_nothing(width: int, depth: int, p
 
     def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         # The absolute values' sum, or in a wide network the bound of it that saves a matrix product.
-        if asked.batch * width**2 <= enclosure.WIDE:
+        if asked.batch * width**2 <= WIDE:
             return np.asarray(left @ right)
         return np.asarray(np.linalg.norm(left, axis=1)[:, None] * np.linalg.norm(right, axis=0))
 
@@ -142,7 +142,7 @@ def test_the_reference_and_the_truth_keep_their_links(
     """Large ones have other midpoints. The exact link, of the reference's own numbers, is what a link encloses."""
     asked = case(drawn, m, BY_NAME[regime], seed, precision)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(enclosure, "LARGE", 0 if large else np.inf)
+        patch.setattr("gradparity.reference.links.LARGE", 0 if large else np.inf)
         answer = answered(asked)
         found = judge_answer(asked, answer, {}, Certifier(asked))
         assert Verdict.DIVERGES not in {one.verdict for one in found.verdicts}

@@ -18,7 +18,8 @@ from gradparity.harness.judgement import judge
 from gradparity.harness.verdict import Verdict, margins
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
 from gradparity.property_tests.strategies import LONGER, SMALL, Structure, structure_at
-from gradparity.reference.enclosure import enclose, links
+from gradparity.reference.enclosure import enclose
+from gradparity.reference.links import links
 from gradparity.reference.network import DTYPES, Architecture, Array, Case, Cost, Gradients, Layer, Parameters
 from gradparity.reference.rounding.model import K_LOW, K, model
 

@@ -9,7 +9,8 @@ import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
-from gradparity.reference.enclosure import Links, RankOne
+from gradparity.reference.interval import RankOne
+from gradparity.reference.links import Links
 from gradparity.reference.nearby import Near, nearby
 from gradparity.reference.network import ACTIVATIONS, Array
 from gradparity.reference.rounding.given import WIDER, Given, Product, distances, given

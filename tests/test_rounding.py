@@ -24,8 +24,10 @@ from gradparity.property_tests.strategies import architectures
 from gradparity.reference import elementary
 from gradparity.reference.activations import Elementwise, activation
 from gradparity.reference.coupled import Coupled
-from gradparity.reference.enclosure import INFLATION, Interval, enclose, links
+from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import exact_gradients
+from gradparity.reference.interval import INFLATION, Interval
+from gradparity.reference.links import links
 from gradparity.reference.network import (
     ACTIVATIONS,
     COSTS,

@@ -11,8 +11,9 @@ from gradparity.adapters.reference import load
 from gradparity.harness.verdict import EquationVerdict, judge_answer, judge_answers
 from gradparity.property_tests.regimes import NOT_FINITE, REGIMES, case
 from gradparity.property_tests.strategies import structures
-from gradparity.reference.enclosure import Links, enclose, enclose_all, links
+from gradparity.reference.enclosure import enclose, enclose_all
 from gradparity.reference.exact import Certifier
+from gradparity.reference.links import Links, links
 from gradparity.reference.network import DTYPES
 from gradparity.reference.rounding.model import model
 from gradparity.reference.stack import MOST_WEIGHTS, Stack, stacked_answers, together

@@ -25,7 +25,8 @@ from gradparity.harness.vector_cases import VECTORS, Vector
 from gradparity.harness.vector_flags import Asked, flags_of
 from gradparity.harness.vectors import VectorsError, exact_bounds, expected, outward, write_vectors
 from gradparity.property_tests.regimes import BY_NAME, case
-from gradparity.reference.enclosure import Interval, enclose
+from gradparity.reference.enclosure import enclose
+from gradparity.reference.interval import Interval
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Parameters
 from gradparity.tests.faults import FAULTS, Fault, Network
 

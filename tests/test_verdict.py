@@ -14,8 +14,9 @@ from gradparity.harness.verdict import EQUATIONS, Judged, Verdict, equation_of, 
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.activations import activation
 from gradparity.reference.backprop import bp2, bp3, bp4
-from gradparity.reference.enclosure import Interval, enclose
+from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import Certifier
+from gradparity.reference.interval import Interval
 
 NETWORK = Architecture(
     3,

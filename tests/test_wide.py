@@ -12,8 +12,9 @@ from gradparity.adapters.reference import load
 from gradparity.harness.campaign import CHAINED, Clock, Settings, campaign
 from gradparity.harness.verdict import Verdict, margins
 from gradparity.property_tests.regimes import BY_NAME, NORMAL, REGIMES, case
-from gradparity.reference import enclosure
-from gradparity.reference.enclosure import WIDE, Bounds, Interval, Links, RankOne, links
+from gradparity.reference import interval
+from gradparity.reference.interval import Bounds, Interval, RankOne
+from gradparity.reference.links import WIDE, Links, links
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
 from gradparity.reference.rounding.given import Product, given, norms
 from gradparity.reference.rounding.model import model, rough
@@ -129,7 +130,7 @@ def test_the_quick_look_never_says_less_than_every_radius_does(regime: str, prec
 
 @pytest.mark.parametrize("rows", [1, 3, 64, 96, 97])
 def test_every_row_is_looked_at(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enclosure, "AT_ONCE", 5 * rows * 4)
+    monkeypatch.setattr(interval, "AT_ONCE", 5 * rows * 4)
     bound = RankOne(
         np.zeros((2, 96, 5), np.float32), np.ones((2, 96, 1)), np.ones((2, 1, 5)), 0.0, np.ones(2)
     )
@@ -146,8 +147,8 @@ def test_a_component_outside_is_seen_and_one_inside_is_not(
     precision: str, name: str, at: tuple[int, int]
 ) -> None:
     one = asked(precision=precision)
-    interval = links(one, REFERENCE.gradients(one))[name]
-    mid, rad = float(interval.mid[at]), float(interval.rad[at])
+    link = links(one, REFERENCE.gradients(one))[name]
+    mid, rad = float(link.mid[at]), float(link.rad[at])
     for factor, diverges in ((0.98, False), (1.02, True)):
         found = judge(one, changed(one, name, at, mid + factor * rad), chain=False)
         assert [(b.name, b.index) for b in found.blamed] == ([(name, at)] if diverges else [])

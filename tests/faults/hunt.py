@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from gradparity import Case, Gradients
 from gradparity.harness.campaign import Settings, draw_cases
 from gradparity.harness.verdict import Broken, Verdict, judge_answer
-from gradparity.reference.enclosure import Interval, enclose_all
+from gradparity.reference.enclosure import enclose_all
 from gradparity.reference.exact import Certifier
+from gradparity.reference.interval import Interval
 from gradparity.reference.stack import Stack
 
 Implementation = Callable[[Case], Gradients]

@@ -1,0 +1,154 @@
+"""Links: for every array of an answer, the interval of what may correctly follow from the numbers before it.
+
+An enclosure of the whole chain grows with depth; a link is one step wide, whatever came before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from .backprop import reduced
+from .chain import Chain
+from .costs import cost_function
+from .interval import INFLATION, Bounds, Interval, RankOne, known, reach, scale, undivided
+from .nearby import Near, nearby
+from .network import Array, Case, Gradients
+from .rounding.balls import OF_A_CASE, Ball
+from .rounding.given import Given, Product, given
+from .rounding.leading import Leading, UnknownError
+from .rounding.model import Model, model, quick, rough
+from .stack import Stack, stacked_answers
+
+#: Products of long doubles have no fast kernel. Where a layer takes more multiplications than this, links have
+#: midpoints in float64, which for float64 doubles their radius.
+LARGE = 2**10
+
+#: Where it takes more than this, a link costs no more matrix products than the implementation itself (model.rough).
+WIDE = 2**18
+
+#: Of so many rows of a matrix, one is looked at for its size.
+EVERY = 16
+
+
+def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> dict[str, Interval]:
+    """Enclose every link of the chain, computed from the implementation's *own* numbers.
+
+    z^l from its a^{l-1}, a^l from its z^l, δ^l from its δ^{l+1} and z^l, and the gradients from its δ^l and a^{l-1}.
+    A link needs what it is computed from: z and a, or the case's ``enclosure`` in their place, and δ, which for one
+    example is ∂C/∂b. What cannot be had is left out.
+    """
+    known = {name: one.alone for name, one in enclosure.items()} if enclosure else None
+    found = Links(Stack([case]), stacked_answers([own]), known).all(own.tensors())
+    return {name: one.of(0) for name, one in found.items()}
+
+
+def prepare_links(stack: Stack) -> None:
+    """Make what the links of every answer to a stack of wide cases need, beforehand."""
+    arithmetic = _arithmetic(stack)
+    with np.errstate(all="ignore"):
+        _nearby(stack, arithmetic)
+        for array in (*stack.parameters.weights, *stack.parameters.biases, stack.x, stack.y):
+            known(stack, arithmetic, array)
+
+
+def _nearby(stack: Stack, arithmetic: Model) -> dict[str, Near]:
+    """Give the reference's own products, where they serve: those of wide cases in float64 and float32."""
+    if not arithmetic.by_norms or arithmetic.accumulator:
+        return {}
+    found: dict[str, Near] = stack.once(nearby, lambda _: nearby(stack, arithmetic), stack.x)
+    return found
+
+
+class Links:
+    """The links of the stacked answers to a stack of cases, each enclosed when it is asked for.
+
+    All of them at once would take more memory than whatever else there is.
+    """
+
+    def __init__(self, stack: Stack, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> None:
+        self._stack, self._own, self._arithmetic = stack, own, _arithmetic(stack)
+        self._nearby = _nearby(stack, self._arithmetic)
+        self._chain = Chain(stack, own, self._given, self._returned, self._enclosed, enclosure)
+        # The same numbers, without what stands in for some.
+        self._leading = Chain(
+            stack, own, lambda array: Leading(self._given(array)), self._leads, self._enclosed
+        )
+
+    def _given(self, array: Array) -> Ball:
+        ball = known(self._stack, self._arithmetic, array)
+        if array is self._stack.x and isinstance(ball, Given):
+            ball.near = self._nearby.get("a0")
+        return ball
+
+    def _returned(self, kind: str, l: int, array: Array) -> Ball:
+        # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
+        # product, which an a or a δ may be; z is a sum, and loses them unless sums are rounded afterwards.
+        ball = given(self._arithmetic, array, off=1 if kind != "z" or self._arithmetic.accumulator else 0)
+        if isinstance(ball, Given):
+            ball.near = self._nearby.get(f"{kind}{l}")
+        return ball
+
+    def _leads(self, kind: str, l: int, _: Array) -> Leading:
+        ball = self._chain.array(kind, l)
+        assert ball is not None  # since it was returned
+        return Leading(ball)
+
+    def _enclosed(self, interval: Interval) -> Ball:
+        return Ball(self._arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
+
+    def get(self, name: str) -> Interval | None:
+        """Enclose one array; None where what it is computed from cannot be had."""
+        with np.errstate(all="ignore"):
+            ball = self._chain.link(name)
+            if ball is None:
+                return None
+            most = reach(ball)
+            size = np.maximum(most, scale(self._stack, name))
+            one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+            return undivided(self._stack, name, one, most)
+
+    def strict(self, name: str) -> Bounds | None:
+        """Enclose one array of wide networks within its link, by the leading error alone; None where none is known.
+
+        Whatever lies in it is right. What does not may be, and is to be held against the link.
+        """
+        if not self._nearby:
+            return None
+        with np.errstate(all="ignore"):
+            if name == "cost":
+                return self._strict_cost()
+            try:
+                found = self._leading.link(name)
+            except UnknownError:
+                return None
+            if found is None:
+                return None
+            ball, some = found.ball, found.ball.mid[..., ::EVERY, :]
+            size = np.maximum(some.max(axis=OF_A_CASE), -some.min(axis=OF_A_CASE)).astype(np.float64)
+            if isinstance(ball, Product):
+                return RankOne(ball.mid, ball.rows * INFLATION, ball.columns, ball.least * INFLATION, size)
+            return Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+
+    def _strict_cost(self) -> Interval | None:
+        """Enclose the cost by what adding up its terms adds: that of their sum so many times rounded, at least."""
+        stack, outputs = self._stack, self._own.a
+        if outputs is None:
+            return None
+        a, y = (array.astype(np.float64, copy=False) for array in (outputs[-1], stack.y))
+        cost, m = cost_function(stack.architecture.cost), self._chain.divisor
+        mid = np.array([reduced(cost.value(*of_case), m) for of_case in zip(a, y, strict=True)])
+        size = np.abs(mid)
+        return Interval(mid, self._arithmetic.gamma(y[0].size - 1) * INFLATION * size, size, kinked=False)
+
+    def all(self, names: Iterable[str]) -> dict[str, Interval]:
+        """Enclose several arrays; what cannot be had is left out."""
+        return {name: one for name in names if (one := self.get(name)) is not None}
+
+
+def _arithmetic(stack: Stack) -> Model:
+    """Choose the arithmetic of links by how many multiplications the largest layer takes."""
+    multiplications = stack.batch * max(int(W.size) for W in stack.cases[0].parameters.weights)
+    chosen = model if multiplications <= LARGE else quick if multiplications <= WIDE else rough
+    return chosen(stack.precision)
