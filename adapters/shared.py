@@ -5,23 +5,20 @@ end would copy three times and hash. A message is five numbers, a header (Messag
 multiple of 64 bytes on, as this machine has them; where they are many, they are not in the pipe but in the memory.
 
     number   the how manieth case of this process; an answer repeats it, so that nobody needs to hash a case
-    place    where in the memory the arrays lie, or -1: they follow the header
-    room     in a case: where the arrays of its answer may be left, and
+    place    where the arrays lie, a case's among the cases and an answer's in the room, or -1: they follow the header
+    room     in a case: where in the worker's own memory the arrays of its answer may be left, or -1, and
     length   how many bytes of them
     header   how many bytes the header has
 
-The parent alone lends memory, a slot a case, and takes it back with the answer: so long may the case's arrays be looked
-at. It copies what is in the room before it looks at it, never asks there for more than it lent, and has sealed the
-memory against being cut short: whatever a child writes, and whenever, it harms its own answer only. The memory has no
-name anywhere. It ends with the last process that sees it.
+The parent alone lends memory, and takes it back with the answer: so long may the case's arrays be looked at. Cases lie
+where all its workers read them, and none can write; the room of an answer is in memory of that worker alone. The parent
+copies what is in the room before it looks at it, and never asks there for more than it lent: whatever a child writes,
+and whenever, it harms its own answer only.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import math
-import mmap
 import os
 import struct
 from collections import deque
@@ -35,9 +32,10 @@ import numpy as np
 
 from ..reference.network import DTYPES, Array, Case, MalformedError
 from .document import LONGEST_HEADER, Document, case_of
+from .memory import LINE, ROOMS, SLOT, Memory, Shelf, padded
 
-#: The variable in which a worker finds the descriptor of the memory, or nothing where there is none; without the
-#: variable, it was started by somebody else.
+#: The variable in which a worker finds the descriptors of the cases' memory and of its own, or nothing where there is
+#: none; without the variable, it was started by somebody else.
 VARIABLE = "GRADPARITY_MEMORY"
 
 #: The five numbers.
@@ -45,15 +43,6 @@ _HEAD = struct.Struct("<QqqQQ")
 
 #: Arrays of at most so many bytes go through a pipe as fast as around it.
 SMALL = 2**15
-
-#: Arrays begin at multiples of so many bytes, a cache line: at 3 x 1024 JAX's worker takes 40 ms a case, and 44 at 8.
-LINE = 64
-
-#: How many cases may have a slot at once: one that is computed, and some that wait for it.
-SLOTS = 3
-
-#: How many bytes a slot has for a case and its answer. Pages that nothing was written to do not exist.
-SLOT = 2**28
 
 
 Dimension = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
@@ -143,60 +132,6 @@ def _encoded(
     return _ENCODER.encode(Header(kind, text, note, described))  # type: ignore[arg-type]
 
 
-class Memory:
-    """Memory that two processes see."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._map = mmap.mmap(descriptor, 0)  # all of it
-        self._bytes = np.frombuffer(self._map, np.uint8)
-
-    def put(self, arrays: list[Array], place: int) -> None:
-        """Write arrays one after another, from a place on."""
-        for array in arrays:
-            bits = array.reshape(-1).view(np.uint8)
-            self._bytes[place : place + len(bits)] = bits
-            place += padded(len(bits))
-
-    def view(self, place: int, length: int) -> Array:
-        """Look at what lies there, without writing to it; it changes when others write there."""
-        # NumPy's own flag, on an array of memory that can be written to, can be set again.
-        return np.frombuffer(memoryview(self._map).toreadonly(), np.uint8, length, place)
-
-    def copy(self, place: int, length: int) -> Array:
-        """Take what lies there now, read-only."""
-        taken = self._bytes[place : place + length].copy()
-        taken.setflags(write=False)
-        return taken
-
-
-@contextlib.contextmanager
-def offered() -> Iterator[tuple[Memory | None, int | None]]:
-    """Make memory for a child that is started within, and give it with the descriptor that the child inherits.
-
-    Nothing, twice, where the system has no such memory.
-    """
-    descriptor = None
-    try:
-        descriptor = os.memfd_create("gradparity", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(descriptor, SLOTS * SLOT)
-        fcntl.fcntl(
-            descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        )
-        memory = Memory(descriptor)
-    except (AttributeError, OSError):  # not on macOS; or a user may not have as much
-        memory = None
-    try:
-        yield memory, None if memory is None else descriptor
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def padded(length: int, unit: int = LINE) -> int:
-    """Give so many bytes with those up to where the next array may begin."""
-    return -(-length // unit) * unit
-
-
 def _message(number: int, parts: Parts, place: int, room: int, length: int) -> bytes:
     pieces = [_HEAD.pack(number, place, room, length, len(parts.header)), parts.header]
     for array in parts.arrays if place < 0 else ():
@@ -206,10 +141,10 @@ def _message(number: int, parts: Parts, place: int, room: int, length: int) -> b
 
 @dataclass(frozen=True)
 class _Loan:
-    """A case that was asked: its number, and where how many bytes of its answer may lie."""
+    """A case that was asked: its number, where it lies, and where how many bytes of its answer may; or -1."""
 
     number: int
-    slot: bool
+    place: int
     room: int
     length: int
 
@@ -217,10 +152,10 @@ class _Loan:
 class Lender:
     """The parent's end: it asks cases, and takes the answers in turn."""
 
-    def __init__(self, memory: Memory | None) -> None:
-        self._memory = memory
-        # How many cases were asked; how many of them had a slot, and how many have one now.
-        self._number = self._slots = self._lent = 0
+    def __init__(self, shelf: Shelf, rooms: Memory | None) -> None:
+        self._shelf, self._rooms = shelf, rooms
+        # How many cases were asked; how many of them had a room, and how many have one now.
+        self._number = self._given = self._lent = 0
         self._loans = deque[_Loan]()
 
     def ask(self, case: Case, room: int) -> bytes | None:
@@ -229,17 +164,30 @@ class Lender:
         It never needs to wait for anything but an answer.
         """
         parts = Parts.of("case", case.description(), case.regime, case.tensors())
-        place, answers, length, before = -1, -1, 0, padded(parts.size, mmap.PAGESIZE)
-        if self._memory is not None and max(parts.size, room) > SMALL and before + room <= SLOT:
-            if self._lent == SLOTS:
+        place, answers, length = -1, -1, 0
+        if self._rooms is not None and SMALL < max(parts.size, room) <= SLOT:
+            if self._lent == ROOMS:
                 return None
-            place = self._slots % SLOTS * SLOT
-            self._memory.put(parts.arrays, place)
-            answers, length = place + before, room
-            self._slots, self._lent = self._slots + 1, self._lent + 1
-        self._loans.append(_Loan(self._number, place >= 0, answers, length))
+            lent = self._shelf.lend(case, parts.arrays)
+            if lent is None and any(loan.place >= 0 for loan in self._loans):
+                return None
+            # Where other workers have all the cases' memory, there is the pipe.
+            place = -1 if lent is None else lent
+            answers, length = self._given % ROOMS * SLOT, room
+            self._given, self._lent = self._given + 1, self._lent + 1
+        self._loans.append(_Loan(self._number, place, answers, length))
         self._number += 1
         return _message(self._loans[-1].number, parts, place, answers, length)
+
+    def close(self) -> None:
+        """Take all back, once the child has ended."""
+        while self._loans:
+            self._take_back(self._loans.popleft())
+
+    def _take_back(self, loan: _Loan) -> None:
+        self._lent -= loan.room >= 0
+        if loan.place >= 0:
+            self._shelf.take_back(loan.place)
 
     def answer(self, read_exactly: Callable[[int], bytes | memoryview], longest: int) -> Document:
         """Take the answer to the oldest case that has none, and back what was lent with it.
@@ -259,14 +207,13 @@ class Lender:
             )
         if place < 0:
             body: bytes | Array = bytes(read_exactly(answer.size))
-        elif self._memory is not None and answer.size <= loan.length:
-            body = self._memory.copy(loan.room, answer.size)
+        elif self._rooms is not None and answer.size <= loan.length:
+            body = self._rooms.copy(loan.room, answer.size)
         else:
             raise MalformedError(
                 f"the answer claims {answer.size} bytes of memory, of which {loan.length} were lent"
             )
-        self._loans.popleft()
-        self._lent -= loan.slot
+        self._take_back(self._loans.popleft())
         return answer.document(body)
 
 
@@ -283,8 +230,8 @@ class Asked:
 class Borrower:
     """The worker's end."""
 
-    def __init__(self, memory: Memory | None) -> None:
-        self._memory = memory
+    def __init__(self, cases: Memory | None, rooms: Memory | None) -> None:
+        self._cases, self._rooms = cases, rooms
 
     def cases(self, read_exactly: Callable[[int], bytes]) -> Iterator[Asked]:
         """Read cases until end of file, also one amid a message: then the parent has died."""
@@ -294,8 +241,8 @@ class Borrower:
             if len(text) < header:
                 return
             message = laid(text)
-            if place >= 0 and self._memory is not None:
-                document = message.document(self._memory.view(place, message.size))
+            if place >= 0 and self._cases is not None:
+                document = message.document(self._cases.view(place, message.size))
             else:
                 body = read_exactly(message.size)
                 if len(body) < message.size:
@@ -305,9 +252,9 @@ class Borrower:
 
     def answer(self, asked: Asked, parts: Parts) -> bytes:
         """Leave an answer's arrays in the room, where they are many and fit, and give the message."""
-        if self._memory is None or not SMALL < parts.size <= asked.length:
+        if self._rooms is None or not SMALL < parts.size <= asked.length:
             return _message(asked.number, parts, -1, -1, 0)
-        self._memory.put(parts.arrays, asked.room)
+        self._rooms.put(parts.arrays, asked.room)
         return _message(asked.number, parts, asked.room, asked.room, parts.size)
 
 
@@ -319,8 +266,11 @@ def borrowed() -> Borrower | None:
     given = os.environ.pop(VARIABLE, None)
     if given is None:
         return None
-    if not given:
-        return Borrower(None)
-    memory = Memory(int(given))
-    os.close(int(given))
-    return Borrower(memory)
+    descriptors = [int(one) for one in given.split()]
+    if not descriptors:
+        return Borrower(None, None)
+    cases, rooms = descriptors
+    end = Borrower(Memory(cases, write=False), Memory(rooms))
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return end

@@ -34,7 +34,7 @@ from gradparity.harness.child import ONE_THREAD
 from gradparity.harness.expectations import Expectations
 from gradparity.harness.memory import VARIABLES
 from gradparity.harness.shards import judge_shards
-from gradparity.harness.workers import Worker
+from gradparity.harness.workers import Worker, crew
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.network import Architecture, Case, Cost, Layer
 from rich.console import Console
@@ -104,7 +104,7 @@ def overhead() -> list[Record]:
     found = []
     with ExitStack() as stack:
         loops = {name: Bare(stack, name) for name in EAGER}
-        workers = {name: stack.enter_context(Worker(name, 300)) for name in EAGER}
+        workers = {one.name: stack.enter_context(one) for one in crew(EAGER, 300)}
         for (width, batch, number), precision in itertools.product(SIZES, ("float64", "float32")):
             size = width, batch, number, precision
             for names in [(name,) for name in EAGER] + [EAGER]:

@@ -29,7 +29,7 @@ from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
 from ..reference.stack import Stack, together
 from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answers
 from .verdict import Judged as Verdicts
-from .workers import Answer, Worker
+from .workers import Answer, Worker, crew
 
 #: How many cases may wait for an answer. Enough for a slow worker (a compiler) to fall behind for a while without
 #: stopping the others; bounded, so that memory is.
@@ -221,7 +221,7 @@ def campaign(
     """
     with ExitStack() as stack:
         asked = workers or [
-            stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations
+            stack.enter_context(one) for one in crew(settings.implementations, settings.timeout)
         ]
         aside = ThreadPoolExecutor(1, "aside")
         stack.callback(aside.shutdown, cancel_futures=True)

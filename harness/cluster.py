@@ -21,7 +21,7 @@ from hypothesis.errors import HypothesisDeprecationWarning
 from .campaign import Settings
 from .expectations import Expectations
 from .shards import Finished, judge_shards
-from .workers import Worker
+from .workers import Worker, crew
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -128,7 +128,7 @@ def judge_shard(settings: Settings, expectations: Expectations, number: int) -> 
     key = settings.implementations, settings.timeout
     if key not in _workers:
         _close()
-        _workers[key] = [Worker(name, settings.timeout) for name in settings.implementations]
+        _workers[key] = list(crew(settings.implementations, settings.timeout))
     with warnings.catch_warnings():
         # Dask's own threads draw random numbers, and Hypothesis takes that for a strategy that does.
         warnings.simplefilter("ignore", HypothesisDeprecationWarning)

@@ -126,11 +126,7 @@ def margins(result: Array, interval: Interval) -> Array:
     """abs(result - mid) / rad: 0 where they are equal, infinite where only one is not finite."""
     with np.errstate(all="ignore"):
         off = np.abs(result - interval.mid).astype(np.float64, copy=False)
-        margin = np.asarray(off / interval.rad)
-        # Then none is NaN either: no radius is 0, and every number is finite. An infinite radius gives 0, as below.
-        if margin.max(initial=0.0) < np.inf:
-            return margin
-        margin = np.where(off == 0, 0, margin)
+        margin = np.where(off == 0, 0, off / interval.rad)
     margin = np.where(np.isfinite(result), margin, np.inf)
     return np.where(np.isfinite(interval.rad), margin, 0.0)  # nothing is known: nobody is accused
 
@@ -227,7 +223,13 @@ class _Held:
             return np.zeros(n)
         if isinstance(interval, RankOne):
             return interval.worst(self.result)
-        return np.asarray(margins(self.result, interval).reshape(n, -1).max(axis=1, initial=0.0))
+        with np.errstate(all="ignore"):
+            margin = np.abs(self.result - interval.mid).astype(np.float64, copy=False)
+            margin /= interval.rad
+        worst = margin.reshape(n, -1).max(axis=1, initial=0.0)
+        if not (worst < np.inf).all():  # or one is a NaN
+            worst = margins(self.result, interval).reshape(n, -1).max(axis=1, initial=0.0)
+        return np.asarray(worst)
 
     @cached_property
     def kinked(self) -> Array:

@@ -33,7 +33,7 @@ from .run import Run, exit_status
 from .shards import EXPLORED, RunFolderError, judge_shards, replace_file, write_shard
 from .shrink import shrunk
 from .verdict import Verdict
-from .workers import Worker
+from .workers import crew
 
 
 def verify(
@@ -62,7 +62,7 @@ def verify(
     ) as progress:  # fmt: skip
         # One worker an implementation for the whole run: a start takes seconds. None starts before it is asked.
         workers = {
-            name: stack.enter_context(Worker(name, settings.timeout)) for name in settings.implementations
+            one.name: stack.enter_context(one) for one in crew(settings.implementations, settings.timeout)
         }
         task = progress.add_task("starting", total=settings.cases, verdicts="")
         counted, pending = Counter[str](), run.pending

@@ -38,15 +38,16 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal, Self
 
 from ..adapters.document import Document, read, read_one, write_case
+from ..adapters.memory import ROOMS, Shelf, offered, padded
 from ..adapters.registry import EXEC, command
-from ..adapters.shared import VARIABLE, Lender, offered, padded
+from ..adapters.shared import VARIABLE, Lender
 from ..reference.network import Architecture, Case, Gradients, MalformedError
 from .child import CHUNK, GRACE, TAIL, BrokenError, Child, printable
 from .memory import keep_memory
@@ -98,12 +99,18 @@ class Worker:
     ``timeout`` is how many seconds a case may be in front; the first of a fresh process has ``startup`` more,
     for its imports, or less once a first answer has shown how long they take. At most ``window`` cases are
     without an answer at once: ``submit`` waits beyond that. The process may occupy ``memory`` bytes, where the system
-    tells. Use it as a context manager; leaving it leaves no process behind. Raises UnknownImplementationError at once
-    where the name gives no command.
+    tells. Workers that are asked the same cases do well to read them from one ``shelf``. Use it as a context manager;
+    leaving it leaves no process behind. Raises UnknownImplementationError at once where the name gives no command.
     """
 
     def __init__(
-        self, name: str, timeout: float, startup: float = 60.0, window: int = 64, memory: int = MEMORY
+        self,
+        name: str,
+        timeout: float,
+        startup: float = 60.0,
+        window: int = 64,
+        memory: int = MEMORY,
+        shelf: Shelf | None = None,
     ) -> None:
         keep_memory()  # of its answers too
         self.name = name
@@ -114,6 +121,7 @@ class Worker:
         self._sent = 0  # how many of the waiting, from the front, this process was given
         self._child: Child | None = None
         self._lender: Lender | None = None  # where the child is gradparity's own
+        self._shelf: Shelf | None = shelf
         self._pid: int | None = None
         self._look = 0.0  # when its memory is looked at next
         self._failures, self._answered = 0, False
@@ -185,7 +193,8 @@ class Worker:
         finally:
             if self._child is not None:
                 self._child.end(GRACE if not self._waiting else 0.0)
-            self._lender = None
+            self._return_loans()
+            self._shelf = None
             with self._lock:
                 self._closing = True
                 self._lock.notify_all()
@@ -267,20 +276,30 @@ class Worker:
         if self.name.startswith(EXEC):
             self._child = Child(self._argv)
         else:
-            with offered() as (memory, descriptor):
-                inherited = () if descriptor is None else (descriptor,)
+            shelf = self._shelf = self._shelf or Shelf()
+            rooms = offered(ROOMS, write=True)
+            if shelf.descriptor is None or rooms is None:
+                self._child, self._lender = Child(self._argv, {VARIABLE: ""}), Lender(shelf, None)
+            else:
+                inherited = shelf.descriptor, rooms.descriptor
                 self._child = Child(self._argv, {VARIABLE: " ".join(map(str, inherited))}, inherited)
-            self._lender = Lender(memory)
+                self._lender = Lender(shelf, rooms.memory)
         self._pid = self._child.process.pid
         return self._child
 
     def _stop(self) -> str:
         """End the child, if there is one, and give its last words."""
-        child, self._child, self._lender, self._sent = self._child, None, None, 0
+        child, self._child, self._sent = self._child, None, 0
         if child is None:
             return ""
         child.end(0.0)
+        self._return_loans()
         return child.last_words()
+
+    def _return_loans(self) -> None:
+        if self._lender is not None:
+            self._lender.close()
+        self._lender = None
 
     def _poll(self, deadline: float | None, reading: bool = False) -> None:
         """Sleep until something can be done or the deadline is over, and do it: wake, write, drain, read.
@@ -331,6 +350,13 @@ class Worker:
     def _notify(self) -> None:
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
             os.write(self._waker, b"\0")
+
+
+def crew(names: Iterable[str], timeout: float) -> Iterator[Worker]:
+    """Make a worker of each implementation; they are asked the same cases, and read them from one shelf."""
+    shelf = Shelf()
+    for name in names:
+        yield Worker(name, timeout, shelf=shelf)
 
 
 def full_answer(case: Case) -> int:

@@ -128,8 +128,8 @@ class Links:
             ball, some = found.ball, found.ball.mid[..., ::EVERY, :]
             size = np.maximum(some.max(axis=OF_A_CASE), -some.min(axis=OF_A_CASE)).astype(np.float64)
             if isinstance(ball, Product):
-                return RankOne(ball.mid, ball.rows * INFLATION, ball.columns, ball.least * INFLATION, size)
-            return Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+                return RankOne(ball.mid, ball.rows, ball.columns, ball.least, size)
+            return Interval(ball.mid, ball.rad, size, ball.kinked)
 
     def _strict_cost(self) -> Interval | None:
         """Enclose the cost by what adding up its terms adds: that of their sum so many times rounded, at least."""

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 import msgspec
 import numpy as np
-from gradparity.adapters.shared import SLOT, SLOTS, VARIABLE, Asked, Parts, borrowed
+from gradparity.adapters.memory import ROOMS, SLOT
+from gradparity.adapters.shared import VARIABLE, Asked, Parts, borrowed
 from gradparity.tests.misbehaving import ABOUT, UNLUCKY, backprop
 
 HEAD = struct.Struct("<QqqQQ")
@@ -71,7 +72,7 @@ def unlucky(mode: str, descriptor: int, asked: Asked, message: bytes, memory: np
         if os.fork() == 0:
             until = time.monotonic() + 3
             while time.monotonic() < until:
-                for slot in range(SLOTS):
+                for slot in range(ROOMS):
                     memory[slot * SLOT : slot * SLOT + 2**21] = 255
             os._exit(0)
         yield message
@@ -80,16 +81,16 @@ def unlucky(mode: str, descriptor: int, asked: Asked, message: bytes, memory: np
 
 
 def main(mode: str) -> None:
-    descriptor = os.dup(int(os.environ[VARIABLE]))
+    _, descriptor = (os.dup(int(one)) for one in os.environ[VARIABLE].split())
     end = borrowed()
     assert end is not None
-    assert end._memory is not None
+    assert end._rooms is not None
     for asked in end.cases(sys.stdin.buffer.read):
         parts = Parts.of("gradients", "", json.dumps(ABOUT), backprop(asked.case).tensors())
         message = end.answer(asked, parts)
         said = [message]
         if asked.case.x[0, 0] == UNLUCKY:
-            for piece in unlucky(mode, descriptor, asked, message, end._memory._bytes):
+            for piece in unlucky(mode, descriptor, asked, message, end._rooms._bytes):
                 sys.stdout.buffer.write(piece)
                 sys.stdout.buffer.flush()
             said = []

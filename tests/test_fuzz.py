@@ -40,9 +40,10 @@ from gradparity.adapters.document import (
     write_gradients,
     write_message,
 )
+from gradparity.adapters.memory import LINE, ROOMS, Shelf, offered
 from gradparity.adapters.reference import Reference
 from gradparity.adapters.serve import serve
-from gradparity.adapters.shared import LINE, Lender, Parts, offered
+from gradparity.adapters.shared import Lender, Parts
 from gradparity.harness import workers
 from gradparity.harness.child import BrokenError, Child
 from gradparity.harness.workers import Answer, Worker, full_answer
@@ -349,8 +350,9 @@ def read_apart(one: Exchange, blob: bytes) -> str:
 def lent(one: Exchange, blob: bytes) -> str:
     """What a worker makes of a message from a child of its own kind, changed as the document would be."""
     chance = random.Random(blob)
-    with offered() as (memory, _):
-        lender = Lender(memory)
+    rooms = offered(ROOMS, write=True)
+    assert rooms is not None
+    lender = Lender(Shelf(), rooms.memory)
     lender.ask(one.case, full_answer(one.case))
     parts = Parts.of("gradients", "", "{}", read(one.answers[chance.randrange(2)]).tensors)
     tree, body = (

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gradparity import Case, Gradients
+from gradparity.adapters import memory as shared_memory
 from gradparity.adapters import shared
+from gradparity.adapters.memory import LINE, ROOMS, Memory, Shelf, offered
 from gradparity.adapters.reference import Reference
-from gradparity.adapters.shared import LINE, SLOTS, VARIABLE, Borrower, Lender, Memory, Parts, offered
+from gradparity.adapters.shared import VARIABLE, Borrower, Lender, Parts
 from gradparity.harness import workers
 from gradparity.harness.workers import Answer, Worker, full_answer, longest_answer
 from gradparity.property_tests.regimes import BY_NAME
@@ -179,7 +181,8 @@ class TestImplementations:
         if without == "memory":
             monkeypatch.delattr(os, "memfd_create", raising=False)
         else:
-            monkeypatch.setattr(shared, "SLOT", 2**17)
+            for module in (shared, shared_memory):
+                monkeypatch.setattr(module, "SLOT", 2**17)
         self.test_a_case_is_its_own_while_it_is_answered("of")
 
     def test_no_descriptor_and_no_memory_is_left(self) -> None:
@@ -190,10 +193,10 @@ class TestImplementations:
         for _ in range(3):
             with Worker("mine:of", 10.0, STARTUP) as worker:
                 assert worker.submit(LUCKY[0]).result(timeout=60).outcome == "gradients"
-                assert memory() == others + 1
+                assert memory() == others + 2  # the cases, and the room of its answers
                 assert worker._child is not None
                 held = Path(f"/proc/{worker.pid}/fd")
-                assert sum("memfd:gradparity" in os.readlink(fd) for fd in held.iterdir()) <= 1
+                assert sum("memfd:gradparity" in os.readlink(fd) for fd in held.iterdir()) <= 2
             assert memory() == others
         assert len(os.listdir("/proc/self/fd")) == before
 
@@ -216,9 +219,11 @@ class TestImplementations:
 
 
 def ends() -> tuple[Lender, Borrower]:
-    with offered() as (memory, descriptor):
-        assert descriptor is not None
-        return Lender(memory), Borrower(Memory(descriptor))
+    shelf, rooms = Shelf(), offered(ROOMS, write=True)
+    assert shelf.descriptor is not None
+    assert rooms is not None
+    cases = Memory(shelf.descriptor, write=False)
+    return Lender(shelf, rooms.memory), Borrower(cases, Memory(rooms.descriptor))
 
 
 class Pipe:
@@ -236,7 +241,7 @@ def test_slots_are_given_again_once_the_answer_was_taken() -> None:
     lender, borrower = ends()
     pipe = Pipe()
     cases = borrower.cases(pipe.read)
-    for case in LUCKY[:SLOTS]:
+    for case in LUCKY[:ROOMS]:
         message = lender.ask(case, full_answer(case))
         assert message is not None
         assert len(message) < 2000
@@ -295,11 +300,11 @@ def test_a_message_instead_of_an_answer_needs_no_room() -> None:
 
 @pytest.mark.parametrize("cut", [1, 39, 40, 41, 500, 2000])
 def test_the_end_of_the_parent_amid_a_message_is_the_end(cut: int) -> None:
-    lender = Lender(None)
+    lender = Lender(Shelf(), None)
     message = lender.ask(make_case(1.0, inputs=300), 10)
     assert message is not None
     assert len(message) > 2000
-    assert list(Borrower(None).cases(Pipe(message[:cut]).read)) == []
+    assert list(Borrower(None, None).cases(Pipe(message[:cut]).read)) == []
 
 
 def test_workers_in_several_threads_do_not_share_memory(module: None) -> None:

@@ -145,6 +145,27 @@ class Given(Ball):
         enough = self.mid.dtype.itemsize <= z.dtype.itemsize
         return first.lo if enough else formulas[0](self.mid, *(ball.mid for ball in exact)), err
 
+    def first(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
+        """Evaluate by the first formula only, and leave its error until somebody asks."""
+        function, z = function.first, self._at.lo
+        if self.off or len(function.pieces) > 1 or self.mid.dtype.itemsize > z.dtype.itemsize:
+            return self.apply(function, order, exact)
+        around = [Span(self.model, *(np.asarray(ball.mid, np.float64),) * 2) for ball in exact]
+        return Evaluated(self.model, function.pieces[0].formulas(order)[0](self._at, *around), z.shape)
+
+
+class Evaluated(Ball):
+    """What a formula gave, whose radius nobody may need."""
+
+    def __init__(self, model: Model, span: Span, shape: tuple[int, ...]) -> None:
+        self.model, self.terms, self.kinked, self._span = model, 1, False, span
+        self.mid = np.broadcast_to(span.lo, shape)
+
+    @cached_property
+    def rad(self) -> Array:  # type: ignore[override]
+        """The radius, which a Ball has from the start."""
+        return np.broadcast_to(np.asarray(self._span.err), self.mid.shape)
+
 
 class Product(Ball):
     """A matrix product whose radius is rows times columns plus ``least``: small enough to be kept as two vectors.

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from ..scalar import Scalar
 
 
+#: The radius of a sum of n random terms is about n^1.5 u of it: beside that, a factor's error of u or so goes unnoticed
+#: where the factor is no less than this over n^1.5.
+MATTERS = 2.0
+
+
 class UnknownError(Exception):
     """What comes of this has no leading error, or none that is known."""
 
@@ -68,14 +73,20 @@ class Leading:
     def __sub__(self, other: Leading) -> Leading:
         mid = self.ball.mid - other.ball.mid
         rad = self.ball.model.unit * np.abs(mid).astype(np.float64, copy=False)
-        rad += self.ball.rad
-        rad += other.ball.rad
+        for ball in (self.ball, other.ball):
+            if not isinstance(ball, Given) or ball.off:
+                rad += ball.rad
         return self._new(mid, rad, other)
 
     def __mul__(self, other: Leading) -> Leading:
         one, o = self.ball, other.ball
-        rad = np.abs(o.mid) * one.rad
-        rad += np.abs(one.mid) * o.rad
+        size = np.abs(o.mid).astype(np.float64, copy=False)
+        if isinstance(one, Product) and size.min(initial=1.0) * one.terms**1.5 >= MATTERS:
+            rad = size * one.columns
+            rad *= one.rows
+        else:
+            rad = size * one.rad
+            rad += np.abs(one.mid) * o.rad
         return self._new(one.mid * o.mid, rad, other)
 
     def __rmul__(self, other: float) -> Leading:
@@ -91,7 +102,7 @@ class Leading:
         """Evaluate a derivative of that order by its first formula."""
         if not isinstance(self.ball, Given):
             raise UnknownError
-        return Leading(self.ball.apply(function.first, order, [one.ball for one in exact]))
+        return Leading(self.ball.first(function, order, [one.ball for one in exact]))
 
     def in_any_order(self, upstream: Leading, amplification: float, growth: float) -> Leading:
         """Leave out what that adds."""

@@ -20,6 +20,9 @@ from ..elementary import sigmoid as _sigmoid
 from ..network import Array
 from .model import Model
 
+#: An error, or what computes it.
+Error = Array | float | Callable[[], Array | float]
+
 
 class Span:
     """[lo, hi] and err, elementwise (float64 arrays of one shape), in a model of rounding."""
@@ -27,14 +30,27 @@ class Span:
     __array_ufunc__ = None  # so that ndarray + Span asks the Span
 
     def __init__(
-        self, model: Model, lo: Array, hi: Array, err: Array | float = 0.0, most: float = np.inf
+        self, model: Model, lo: Array, hi: Array, err: Error = 0.0, most: float = np.inf, units: float = 0.0
     ) -> None:
-        """Make a span of which the caller knows that nothing in [lo, hi] is larger than ``most``."""
-        self.model, self.lo, self.hi = model, lo, hi
+        """Make a span of which the caller knows that nothing in [lo, hi] is larger than ``most``.
+
+        ``err`` is what an operation was given that adds ``units`` of u of its own, or all of it where it adds none.
+        """
+        self.model, self.lo, self.hi, self._err, self._units = model, lo, hi, err, units
         #: What elementary functions gave of it; the formulas of one function have many in common.
         self._known: dict[str, Span] = {}
         self._most = most if most <= model.largest else float(self._reach.max(initial=0.0))
-        self.err = err if self._most <= model.largest else np.where(self._reach <= model.largest, err, np.inf)
+
+    @cached_property
+    def err(self) -> Array | float:
+        """The error, which is computed when it is asked for: of a leading error some do not matter."""
+        with np.errstate(all="ignore"):
+            err = self._err() if callable(self._err) else self._err
+        largest, own = self.model.largest, self._units * self.model.unit
+        if own:
+            carried, err = err, own * self._reach
+            err += (1 + own) * carried + self.model.eta
+        return err if self._most <= largest else np.where(self._reach <= largest, err, np.inf)
 
     @property
     def _point(self) -> bool:
@@ -53,7 +69,7 @@ class Span:
     @property
     def _exact(self) -> bool:
         """Whether nothing was rounded yet."""
-        return isinstance(self.err, float) and self.err == 0
+        return not (callable(self._err) or self._units) and isinstance(self.err, float) and self.err == 0
 
     @property
     def _least(self) -> Array:
@@ -72,17 +88,6 @@ class Span:
         at = np.asarray(other, np.float64)
         return Span(self.model, at, at, self.model.constant_error(other), abs(other))
 
-    def _result(
-        self, lo: Array, hi: Array, carried: Array | float, units: float = 1.0, most: float = np.inf
-    ) -> Span:
-        """Close one operation: the error carried in, and the operation's own ``units`` of u, plus eta."""
-        found, own = Span(self.model, lo, hi, most=most), units * self.model.unit
-        err = own * found._reach
-        err += (1 + own) * carried + self.model.eta
-        # Where the result may overflow, the error is infinite already.
-        found.err = err if found._exact else np.where(np.isinf(found.err), np.inf, err)
-        return found
-
     def __neg__(self) -> Span:
         if "neg" not in self._known:
             low = -self.hi
@@ -93,37 +98,43 @@ class Span:
         o = self._lift(other)
         low = self.lo + o.lo
         high = low if self._point and o._point else self.hi + o.hi
-        return self._result(low, high, self.err + o.err, most=self._most + o._most)
+        return Span(self.model, low, high, lambda: self.err + o.err, self._most + o._most, 1)
 
     def __sub__(self, other: Any) -> Span:
         o = self._lift(other)
         low = self.lo - o.hi
         high = low if self._point and o._point else self.hi - o.lo
-        return self._result(low, high, self.err + o.err, most=self._most + o._most)
+        return Span(self.model, low, high, lambda: self.err + o.err, self._most + o._most, 1)
 
     def __mul__(self, other: Any) -> Span:
         o = self._lift(other)
-        carried, most = self.size * o.err + o._reach * self.err, self._most * o._most
+        most = self._most * o._most
+
+        def carried() -> Array | float:
+            return np.asarray(self.size * o.err + o._reach * self.err)
+
         if self._point and o._point:
             at = self.lo * o.lo
-            return self._result(at, at, carried, most=most)
+            return Span(self.model, at, at, carried, most, 1)
         if o is self:  # a square is not negative
             ends = [self.lo**2, self.hi**2, np.maximum(np.maximum(self.lo, -self.hi), 0.0) ** 2]
         else:
             ends = [self.lo * o.lo, self.lo * o.hi, self.hi * o.lo, self.hi * o.hi]
-        return self._result(np.minimum.reduce(ends), np.maximum.reduce(ends), carried, most=most)
+        return Span(self.model, np.minimum.reduce(ends), np.maximum.reduce(ends), carried, most, 1)
 
     def __truediv__(self, other: Any) -> Span:
         o = self._lift(other)
-        least = o._least
         if self._point and o._point:
-            at = self.lo / o.lo
-            carried = (self.err + np.abs(at) * o.err) / least
-            return self._result(at, at, np.where(least > 0, carried, np.inf))
-        ends = [self.lo / o.lo, self.lo / o.hi, self.hi / o.lo, self.hi / o.hi]
-        lo, hi = np.minimum.reduce(ends), np.maximum.reduce(ends)
-        carried = (self.err + np.maximum(np.abs(lo), np.abs(hi)) * o.err) / least
-        return self._result(lo, hi, np.where(least > 0, carried, np.inf))
+            lo = hi = self.lo / o.lo
+        else:
+            ends = [self.lo / o.lo, self.lo / o.hi, self.hi / o.lo, self.hi / o.hi]
+            lo, hi = np.minimum.reduce(ends), np.maximum.reduce(ends)
+
+        def carried() -> Array:
+            least, reach = o._least, np.maximum(np.abs(lo), np.abs(hi))
+            return np.where(least > 0, (self.err + reach * o.err) / least, np.inf)
+
+        return Span(self.model, lo, hi, carried, units=1)
 
     def __radd__(self, other: Any) -> Span:
         return self._lift(other) + self
@@ -149,7 +160,7 @@ class Span:
             low = function(self.lo)
             high = low if self._point else function(self.hi)
             carried = 0.0 if self._exact else slope() * self.err
-            self._known[name] = self._result(low, high, carried, self.model.K[name], most)
+            self._known[name] = Span(self.model, low, high, carried, most, self.model.K[name])
         return self._known[name]
 
     def exp(self) -> Span:
