@@ -26,8 +26,8 @@ SLOT = 2**27
 #: How many answers of one worker may have a slot at once: one that is computed, and some that wait for it.
 ROOMS = 3
 
-#: How many cases: the fastest worker's, and those that the slowest still looks at.
-CASES = 6
+#: How many cases may lie on a shelf: the fastest worker's, and those that the slowest still looks at.
+PLACES = 6
 
 # Of Linux 5.1; the standard library names it from Python 3.13 on.
 _F_SEAL_FUTURE_WRITE = 0x10
@@ -103,8 +103,8 @@ class Shelf:
     """
 
     def __init__(self) -> None:
-        self._offered = offered(CASES, write=False)
-        self._lying = [_Lying(lambda: None) for _ in range(CASES)]
+        self._offered = offered(PLACES, write=False)
+        self._lying = [_Lying(lambda: None) for _ in range(PLACES)]
         self._lock, self._turn = threading.Lock(), 0
 
     @property

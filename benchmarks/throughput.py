@@ -2,8 +2,8 @@
 
 overhead   all the time of a campaign in one process, beside those of the implementations, over the time that bare loops
            over the same cases take inside the implementations: 1.0 is the limit. Each eager mode by itself, and the
-           three in one campaign, which share drawing and hashing the cases, in float64 and in float32, which campaigns
-           draw in turns. Rounds take turns; medians of their ratios.
+           three in one campaign, which share drawing and hashing the cases, in float64, in float32, and with both in
+           turns, as campaigns draw them. Rounds take turns; medians of their ratios.
 growth     milliseconds a case against the number of parameters, and the exponent between the largest two.
 jobs       cases a second of an ordinary campaign, once its processes have started, in one process and in two, in turns.
 starts     seconds until a command has answered.
@@ -29,13 +29,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from gradparity.harness.campaign import Clock, Judged, Settings, campaign
+from gradparity.harness.campaign import CASES_A_STRUCTURE, Clock, Judged, Settings, campaign
 from gradparity.harness.child import ONE_THREAD
 from gradparity.harness.expectations import Expectations
 from gradparity.harness.memory import VARIABLES
 from gradparity.harness.shards import judge_shards
 from gradparity.harness.workers import Worker, crew
 from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.property_tests.strategies import precision_of
 from gradparity.reference.network import Architecture, Case, Cost, Layer
 from rich.console import Console
 from rich.table import Table
@@ -43,8 +44,10 @@ from rich.table import Table
 STORED = Path(__file__).with_suffix(".json")
 EAGER = ("torch:eager", "tensorflow:eager", "jax:eager")
 #: Width of the three layers, batch, and how many cases a round has.
-SIZES = ((16, 8, 64), (128, 32, 64), (1024, 64, 12))
+SIZES = ((16, 8, 64), (128, 32, 64), (1024, 64, 32))
 ROUNDS = 5
+PRECISIONS = ("float64", "float32")
+IN_TURNS = "in turns"
 #: Widths whose judging is timed, with 32 examples.
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 
@@ -54,7 +57,8 @@ Record = dict[str, Any]
 def cases(width: int, batch: int, number: int, precision: str = "float32") -> Iterator[Case]:
     network = Architecture(width, tuple(Layer(width, "tanh") for _ in range(3)), Cost("half_squared_error"))
     for seed in range(number):  # one by one, as a campaign draws them
-        yield case(network, batch, BY_NAME["ordinary"], seed, precision)
+        own = precision_of(seed // CASES_A_STRUCTURE, PRECISIONS) if precision == IN_TURNS else precision
+        yield case(network, batch, BY_NAME["ordinary"], seed, own)
 
 
 def answer_bare(name: str) -> None:
@@ -105,7 +109,7 @@ def overhead() -> list[Record]:
     with ExitStack() as stack:
         loops = {name: Bare(stack, name) for name in EAGER}
         workers = {one.name: stack.enter_context(one) for one in crew(EAGER, 300)}
-        for (width, batch, number), precision in itertools.product(SIZES, ("float64", "float32")):
+        for (width, batch, number), precision in itertools.product(SIZES, (*PRECISIONS, IN_TURNS)):
             size = width, batch, number, precision
             for names in [(name,) for name in EAGER] + [EAGER]:
                 rounds = []

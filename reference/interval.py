@@ -12,7 +12,7 @@ from .activations import activation
 from .costs import cost_function
 from .network import Array
 from .rounding.balls import OF_A_CASE, Ball
-from .rounding.given import given
+from .rounding.given import AT_ONCE, given
 from .rounding.model import Model, model
 from .stack import Stack
 
@@ -87,19 +87,18 @@ class RankOne:
             scale = np.where(columns <= most, 1 / columns, np.nan).astype(self.mid.dtype)
             worst, some = np.empty(self.rows.shape), max(1, AT_ONCE // scale.nbytes)
             off = np.empty_like(self.mid[:, :some])
+            # As large as what it is multiplied with: row by row would take twice as long.
+            scale = np.repeat(scale, off.shape[-2], axis=-2)
             for i in range(0, self.rows.shape[-2], some):
                 result_here, mid_here = result[:, i : i + some], self.mid[:, i : i + some]
                 here = np.subtract(result_here, mid_here, dtype=off.dtype, out=off[:, : result_here.shape[1]])
                 np.abs(here, out=here)
-                here *= scale
+                here *= scale[:, : here.shape[1]]
                 worst[:, i : i + some] = here.max(axis=-1, keepdims=True)
             return np.asarray(np.where(worst == 0, 0.0, worst / self.rows).max(axis=OF_A_CASE))
 
 
 Bounds = Interval | RankOne
-
-#: So many bytes of an array are looked at together, so that a core's own cache holds them.
-AT_ONCE = 2**18
 
 
 def known(stack: Stack, arithmetic: Model, array: Array) -> Ball:

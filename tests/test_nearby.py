@@ -25,8 +25,10 @@ NETWORK = Architecture(WIDTH, (Layer(WIDTH, "relu"), Layer(WIDTH, "tanh")), Cost
 REFERENCE = load("")
 
 
-def asked(regime: str = "ordinary", precision: str = "float32", network: Architecture = NETWORK) -> Case:
-    return case(network, BATCH, BY_NAME[regime], 3, precision)
+def asked(
+    regime: str = "ordinary", precision: str = "float32", network: Architecture = NETWORK, seed: int = 3
+) -> Case:
+    return case(network, BATCH, BY_NAME[regime], seed, precision)
 
 
 def beside(model: Model, array: Array, near: Near | None) -> Given:
@@ -151,17 +153,19 @@ def rounded_otherwise(one: Case) -> Gradients:
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_an_honest_answer_is_judged_without_a_product_of_its_own(precision: str) -> None:
-    one = asked(precision=precision)
-    answer = rounded_otherwise(one)
-    assert any((a != b).any() for a, b in zip(answer.dW, REFERENCE.gradients(one).dW, strict=True))
-    stack, own = Stack([one]), stacked_answers([answer])
-    links = Links(stack, own)
-    reference = {id(near.turned) for near in links._nearby.values()}
-    for name in ("dW1", "dW2"):
-        bound = links.strict(name)
-        assert isinstance(bound, RankOne)
-        assert id(bound.mid) in reference
+def test_most_honest_answers_are_judged_without_a_product_of_their_own(precision: str) -> None:
+    nearby = list[bool]()
+    for seed in range(10):
+        one = asked(precision=precision, seed=seed)
+        answer = rounded_otherwise(one)
+        assert any((a != b).any() for a, b in zip(answer.dW, REFERENCE.gradients(one).dW, strict=True))
+        links = Links(Stack([one]), stacked_answers([answer]))
+        reference = {id(near.turned) for near in links._nearby.values()}
+        for name in ("dW1", "dW2"):
+            bound = links.strict(name)
+            assert isinstance(bound, RankOne)
+            nearby.append(id(bound.mid) in reference)
+    assert sum(nearby) > len(nearby) / 2
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

@@ -1,10 +1,13 @@
 """Between gradparity and a worker of its own: nothing that the worker does to what they share harms another case."""
 
+import mmap
 import os
+import struct
 import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +15,11 @@ import pytest
 from gradparity import Case, Gradients
 from gradparity.adapters import memory as shared_memory
 from gradparity.adapters import shared
-from gradparity.adapters.memory import LINE, ROOMS, Memory, Shelf, offered
+from gradparity.adapters.memory import LINE, PLACES, ROOMS, SLOT, Memory, Shelf, offered
 from gradparity.adapters.reference import Reference
 from gradparity.adapters.shared import VARIABLE, Borrower, Lender, Parts
 from gradparity.harness import workers
-from gradparity.harness.workers import Answer, Worker, full_answer, longest_answer
+from gradparity.harness.workers import Answer, Worker, crew, full_answer, longest_answer
 from gradparity.property_tests.regimes import BY_NAME
 from gradparity.property_tests.regimes import case as draw
 from gradparity.reference.network import DTYPES, Architecture, Cost, Layer
@@ -218,12 +221,27 @@ class TestImplementations:
 # ------------------------------------------------------------------------------------------ both ends, in here
 
 
+def looked_at(shelf: Shelf) -> Memory:
+    assert shelf.descriptor is not None
+    return Memory(shelf.descriptor, write=False)
+
+
+def memory_of_its_own() -> Memory:
+    rooms = offered(ROOMS, write=True)
+    assert rooms is not None
+    return rooms.memory
+
+
 def ends() -> tuple[Lender, Borrower]:
     shelf, rooms = Shelf(), offered(ROOMS, write=True)
-    assert shelf.descriptor is not None
     assert rooms is not None
-    cases = Memory(shelf.descriptor, write=False)
-    return Lender(shelf, rooms.memory), Borrower(cases, Memory(rooms.descriptor))
+    return Lender(shelf, rooms.memory), Borrower(looked_at(shelf), Memory(rooms.descriptor))
+
+
+def place(message: bytes | None) -> int:
+    """Where the case of a message lies."""
+    assert message is not None
+    return int(struct.unpack_from("<Qq", message)[1])
 
 
 class Pipe:
@@ -255,6 +273,82 @@ def test_slots_are_given_again_once_the_answer_was_taken() -> None:
     assert len(answers.content) < 2000
     assert lender.answer(answers.read, longest_answer(LUCKY[0])).tensors["dW1"].shape == (60, 300)
     assert lender.ask(UNLUCKY, full_answer(UNLUCKY)) is not None
+
+
+def test_a_case_is_put_on_the_shelf_once_and_lies_there_while_somebody_looks() -> None:
+    shelf = Shelf()
+    lenders = [Lender(shelf, rooms) for rooms in (memory_of_its_own(), memory_of_its_own())]
+    borrower = Borrower(looked_at(shelf), None)
+    for case in LUCKY[:ROOMS]:
+        asked = [message for lender in lenders if (message := lender.ask(case, full_answer(case)))]
+        places = {place(message) for message in asked}
+        assert len(asked) == 2
+        assert len(places) == 1
+        (found,) = borrower.cases(Pipe(asked[0]).read)
+        assert found.case.id == case.id
+    # A third lender's cases take what is left, and what is lent stays what it is.
+    other = Lender(shelf, memory_of_its_own())
+    for case in LUCKY[ROOMS:]:
+        assert other.ask(case, full_answer(case)) is not None
+    third = Lender(shelf, memory_of_its_own())
+    assert place(third.ask(LUCKY[0], full_answer(LUCKY[0]))) == 0
+    assert {place(third.ask(LUCKY[i], full_answer(LUCKY[i]))) for i in (1, 2)} == {SLOT, 2 * SLOT}
+    for lender in (*lenders, third):
+        lender.close()
+    fourth = Lender(shelf, memory_of_its_own())
+    assert place(fourth.ask(LUCKY[1], full_answer(LUCKY[1]))) == SLOT  # it lies there still
+    assert (
+        place(fourth.ask(UNLUCKY, full_answer(UNLUCKY))) == 0
+    )  # where nobody has looked for the longest time
+    assert other.ask(UNLUCKY, full_answer(UNLUCKY)) is None
+
+
+def test_who_finds_the_shelf_full_waits_for_an_answer_or_takes_the_pipe() -> None:
+    shelf = Shelf()
+    hoarders = [Lender(shelf, memory_of_its_own()) for _ in range(PLACES // ROOMS)]
+    for hoarder in hoarders:
+        for case in [large(first) for first in range(ROOMS)]:
+            assert place(hoarder.ask(case, full_answer(case))) >= 0
+    late = Lender(shelf, memory_of_its_own())
+    message = late.ask(UNLUCKY, full_answer(UNLUCKY))  # it has nothing to wait for
+    assert message is not None
+    assert place(message) == -1
+    (asked,) = Borrower(None, None).cases(Pipe(message).read)
+    assert asked.case.id == UNLUCKY.id
+    hoarders[0].close()
+    assert place(late.ask(LUCKY[0], full_answer(LUCKY[0]))) >= 0
+    more = Lender(shelf, memory_of_its_own())
+    for case in LUCKY[1:ROOMS]:
+        assert place(more.ask(case, full_answer(case))) >= 0
+    assert more.ask(UNLUCKY, full_answer(UNLUCKY)) is None
+
+
+def test_nobody_else_can_write_to_the_shelf() -> None:
+    shelf = Shelf()
+    assert shelf.descriptor is not None
+    with pytest.raises(PermissionError):
+        mmap.mmap(shelf.descriptor, 0)
+    with pytest.raises(PermissionError):
+        os.write(shelf.descriptor, b"1")
+    again = os.open(f"/proc/self/fd/{shelf.descriptor}", os.O_RDWR)
+    with pytest.raises(PermissionError):
+        os.pwrite(again, b"1", 0)
+    os.close(again)
+
+
+def test_workers_that_are_asked_the_same_read_it_from_one_shelf(module: None) -> None:
+    before = Path("/proc/self/maps").read_text().count("memfd:gradparity")
+    with ExitStack() as stack:
+        workers = [stack.enter_context(one) for one in crew(["mine:of", "mine:patient", "mine:views"], 10.0)]
+        cases = [large(first) for first in range(9)]
+        futures = {one.name: [one.submit(case) for case in cases] for one in workers}
+        for name, some in futures.items():
+            for case, future in zip(cases, some, strict=True):
+                gradients = future.result(timeout=60).gradients
+                assert gradients is not None, name
+                if name == "mine:views":
+                    assert np.array_equal(gradients.dW[0], case.parameters.weights[0])
+        assert Path("/proc/self/maps").read_text().count("memfd:gradparity") == before + 1 + len(workers)
 
 
 def test_an_answer_that_does_not_fit_its_room_goes_through_the_pipe() -> None:

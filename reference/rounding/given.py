@@ -24,26 +24,41 @@ if TYPE_CHECKING:
 #: A product is taken from numbers nearby where that makes its radius wider by no more than this share.
 WIDER = 0.5
 
+#: So many bytes of an array are looked at together, so that a core's own cache holds them.
+AT_ONCE = 2**18
+
 
 def given(model: Model, array: Array, off: int = 0) -> Ball:
     """Make a Ball of known numbers, each perhaps off by ``off`` roundings and its subnormals flushed to zero."""
     mid = array.astype(model.midpoint, copy=False)
+    least, most = _extremes(mid)
+    # Said so that a NaN, which is less than nothing, hides no subnormal beside it.
+    if least >= model.normal and most <= model.largest:
+        return Given(model, mid, off)
     size = np.abs(mid)
     if not model.by_norms:
         size = size.astype(np.float64, copy=False)
-    # Said so that a NaN, which is less than nothing, hides no subnormal beside it.
-    if not size.min(initial=1.0) >= model.normal and np.any(lost := coarse(model, size, off)):
+    lost = coarse(model, size, off) if not least >= model.normal else np.zeros(())
+    if lost.any() or not most <= model.largest:
         return Ball(model, mid, off * model.unit * size + lost)
-    if not size.max(initial=0.0) <= model.largest:
-        return Ball(model, mid, off * model.unit * size)
-    return Given(model, mid, size, off)
+    return Given(model, mid, off)
+
+
+def _extremes(array: Array) -> tuple[float, float]:
+    """Give the smallest and the largest absolute value; NaN where there is one."""
+    if array.nbytes <= AT_ONCE or not array.flags.c_contiguous:
+        size = np.abs(array)
+        return float(size.min(initial=1.0)), float(size.max(initial=0.0))
+    pieces = np.array_split(array.reshape(-1), -(-array.nbytes // AT_ONCE))
+    found = np.array([_extremes(piece) for piece in pieces])
+    return float(found[:, 0].min()), float(found[:, 1].max())
 
 
 class Given(Ball):
     """Finite numbers, none of them subnormal; ``off`` roundings may lie between one and what was meant."""
 
-    def __init__(self, model: Model, mid: Array, size: Array, off: int) -> None:
-        self.model, self.mid, self._size, self.off, self.terms, self.kinked = model, mid, size, off, 1, False
+    def __init__(self, model: Model, mid: Array, off: int) -> None:
+        self.model, self.mid, self.off, self.terms, self.kinked = model, mid, off, 1, False
         self._transposed: Given | None = None
         #: The reference's own array that this one should be close to.
         self.near: Near | None = None
@@ -51,7 +66,13 @@ class Given(Ball):
     @cached_property
     def rad(self) -> Array:  # type: ignore[override]
         """The radius, which a Ball has from the start."""
-        return np.asarray(self._size.astype(np.float64, copy=False) * (self.off * self.model.unit))
+        return np.asarray(self._size * (self.off * self.model.unit))
+
+    @cached_property
+    def _size(self) -> Array:
+        if self._transposed is not None:
+            return self._transposed._size.mT
+        return np.abs(self.mid).astype(np.float64, copy=False)
 
     @cached_property
     def rows(self) -> Array:
@@ -72,7 +93,7 @@ class Given(Ball):
     @property
     def mT(self) -> Ball:
         """The transpose of every matrix."""
-        transposed = Given(self.model, self.mid.mT, self._size.mT, self.off)
+        transposed = Given(self.model, self.mid.mT, self.off)
         transposed._transposed, transposed.near = self, self.near and self.near.mT
         return transposed
 
