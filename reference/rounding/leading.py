@@ -1,7 +1,7 @@
 """The leading error: of every operation what is nearly always the most of it, and nothing else.
 
-Of a matrix product its sums, of a function its first formula, of everything else one rounding; nothing of what
-underflows, overflows or is multiplied in another order. An interval with no more than that takes a third of the work
+Of a matrix product its sums, of a function its first formula, and beside a sum not even that, of everything else one
+rounding; nothing of what underflows, overflows or is multiplied in another order. An interval with no more than that takes a third of the work
 and lies within the link's own (given.py, balls.py): an answer in it is right all the more, and one that is not is
 looked at in full.
 """
