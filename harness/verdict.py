@@ -23,7 +23,7 @@ from ..reference.links import Links
 from ..reference.network import Architecture, Array, Case, Gradients
 from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model
-from ..reference.stack import Stack, stacked_answers
+from ..reference.stack import MixedError, Stack, stacked_answers
 
 
 class Verdict(StrEnum):
@@ -162,6 +162,23 @@ def judge_answers(
     An empty enclosure leaves it to the links; answers that are not ``linked``, whose arrays were not computed from one
     another, to the enclosure.
     """
+    try:
+        return _judged_together(stack, answers, enclosure, certifiers, linked)
+    except MixedError:
+        found = []
+        for i, one in enumerate(stack.apart):
+            its_own = {name: interval.among([i]) for name, interval in enclosure.items()}
+            found += _judged_together(one, answers[i : i + 1], its_own, certifiers[i : i + 1], linked)
+        return found
+
+
+def _judged_together(
+    stack: Stack,
+    answers: Sequence[Gradients],
+    enclosure: Mapping[str, Interval],
+    certifiers: Sequence[Certifier],
+    linked: bool,
+) -> list[Judged]:
     own = stacked_answers(answers)
     links = Links(stack, own, enclosure or None) if linked else None
     arrays, depth = own.tensors(), stack.architecture.depth
@@ -195,7 +212,9 @@ def _held(
         held = _Held(result, chain, strict)
         if (plain := held.plain(least, linked=True)).all():
             return held, plain
-    held = _Held(result, chain, links.get(name))
+        held = _Held(result, chain, links.get(name), (held, plain))
+    else:
+        held = _Held(result, chain, links.get(name))
     return held, held.plain(least, linked=True)
 
 
@@ -206,6 +225,8 @@ class _Held:
     result: Array
     chain: Interval | None
     link: Bounds | None
+    #: What was said within narrower bounds, and of which cases that was all there is to say.
+    settled: tuple[_Held, Array] | None = None
 
     @cached_property
     def in_chain(self) -> Array:
@@ -215,7 +236,8 @@ class _Held:
     @cached_property
     def in_link(self) -> Array:
         """The worst margin in the link, for each case."""
-        return self._worst(self.link)
+        worst = self._worst(self.link)
+        return np.where(self.settled[1], self.settled[0].in_link, worst) if self.settled else worst
 
     def _worst(self, interval: Bounds | None) -> Array:
         n = len(self.result)
@@ -237,7 +259,7 @@ class _Held:
         found = np.zeros(len(self.result), bool)
         for interval in (self.chain, self.link):
             found = found if interval is None else found | interval.kinked
-        return found
+        return np.where(self.settled[1], self.settled[0].kinked, found) if self.settled else found
 
     def plain(self, least: float, linked: bool) -> Array:
         """Tell of which cases there is nothing more to say: every component is in its bounds, and those are narrow.
@@ -252,7 +274,8 @@ class _Held:
                 widest = interval.widest
                 narrow |= widest <= _widest(interval, least)
                 finite |= (widest < np.inf) & (interval is self.link)
-        return np.asarray(narrow & finite & (self.in_chain <= 1) & (self.in_link <= 1))
+        plain = np.asarray(narrow & finite & (self.in_chain <= 1) & (self.in_link <= 1))
+        return plain | self.settled[1] if self.settled else plain
 
     def of(self, i: int) -> tuple[Array, Interval | None, Interval | None]:
         """Give one case's array and bounds."""

@@ -19,7 +19,7 @@ from .rounding.balls import OF_A_CASE, Ball
 from .rounding.given import Given, Product, given
 from .rounding.leading import Leading, UnknownError
 from .rounding.model import Model, model, quick, rough
-from .stack import Stack, stacked_answers
+from .stack import MixedError, Stack, stacked_answers
 
 #: Products of long doubles have no fast kernel. Where a layer takes more multiplications than this, links have
 #: midpoints in float64, which for float64 doubles their radius.
@@ -49,8 +49,12 @@ def prepare_links(stack: Stack) -> None:
     arithmetic = _arithmetic(stack)
     with np.errstate(all="ignore"):
         _nearby(stack, arithmetic)
-        for array in (*stack.parameters.weights, *stack.parameters.biases, stack.x, stack.y):
-            known(stack, arithmetic, array)
+        try:
+            for array in (*stack.parameters.weights, *stack.parameters.biases, stack.x, stack.y):
+                known(stack, arithmetic, array)
+        except MixedError:
+            for one in stack.apart:
+                prepare_links(one)
 
 
 def _nearby(stack: Stack, arithmetic: Model) -> dict[str, Near]:

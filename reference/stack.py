@@ -20,6 +20,20 @@ from .network import Architecture, Array, Case, Gradients, Parameters
 MOST_WEIGHTS = 2**19
 
 
+class MixedError(Exception):
+    """Of a stack's cases some are to be looked at in one way and some in another, and each has to be by itself.
+
+    What is said of a case must not depend on those it is stacked with, to the last bit.
+    """
+
+
+def uniform(flags: Array) -> bool:
+    """Tell whether something is so of all cases, or of none; raises MixedError where it is so of some."""
+    if flags.any() and not flags.all():
+        raise MixedError
+    return bool(flags.all())
+
+
 @dataclass(frozen=True, eq=False)
 class Stack:
     """Cases of one architecture, one batch size and one precision; S of them."""
@@ -66,6 +80,11 @@ class Stack:
     def y(self) -> Array:
         """The targets (S, m, n_L)."""
         return stacked([case.y for case in self.cases])
+
+    @cached_property
+    def apart(self) -> Sequence[Stack]:
+        """Each case by itself."""
+        return [Stack([case]) for case in self.cases]
 
     def once(self, kind: Any, make: Callable[[Array], Any], array: Array) -> Any:
         """Make something of one of the stack's own arrays, once for everybody who needs one of this kind."""

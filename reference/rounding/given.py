@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..network import Array
+from ..stack import uniform
 from .balls import OF_A_CASE, Ball
 from .model import Model, coarse
 from .spans import Span
@@ -38,10 +39,12 @@ def given(model: Model, array: Array, off: int = 0) -> Ball:
     size = np.abs(mid)
     if not model.by_norms:
         size = size.astype(np.float64, copy=False)
-    lost = coarse(model, size, off) if not least >= model.normal else np.zeros(())
-    if lost.any() or not most <= model.largest:
-        return Ball(model, mid, off * model.unit * size + lost)
-    return Given(model, mid, off)
+    lost = coarse(model, size, off) if not least >= model.normal else np.zeros(size.shape)
+    plain = ~_somewhere((lost > 0) | ~(size <= model.largest))
+    if uniform(plain) if model.by_norms else plain.all():
+        return Given(model, mid, off)
+    ball = Ball(model, mid, off * model.unit * size + lost)
+    return Given(model, mid, off, ball, plain) if plain.any() else ball
 
 
 def _extremes(array: Array) -> tuple[float, float]:
@@ -55,10 +58,17 @@ def _extremes(array: Array) -> tuple[float, float]:
 
 
 class Given(Ball):
-    """Finite numbers, none of them subnormal; ``off`` roundings may lie between one and what was meant."""
+    """Finite numbers, none of them subnormal; ``off`` roundings may lie between one and what was meant.
 
-    def __init__(self, model: Model, mid: Array, off: int) -> None:
+    Of a stack not all cases need be ``plain`` like that: what is not is computed as of the ``ball``, since what is said
+    of a case must not depend on those it is stacked with, to the last bit.
+    """
+
+    def __init__(
+        self, model: Model, mid: Array, off: int, ball: Ball | None = None, plain: Array | bool = True
+    ) -> None:
         self.model, self.mid, self.off, self.terms, self.kinked = model, mid, off, 1, False
+        self._ball, self.plain = ball, plain
         self._transposed: Given | None = None
         #: The reference's own array that this one should be close to.
         self.near: Near | None = None
@@ -66,7 +76,7 @@ class Given(Ball):
     @cached_property
     def rad(self) -> Array:  # type: ignore[override]
         """The radius, which a Ball has from the start."""
-        return np.asarray(self._size * (self.off * self.model.unit))
+        return self._ball.rad if self._ball else np.asarray(self._size * (self.off * self.model.unit))
 
     @cached_property
     def _size(self) -> Array:
@@ -93,21 +103,24 @@ class Given(Ball):
     @property
     def mT(self) -> Ball:
         """The transpose of every matrix."""
-        transposed = Given(self.model, self.mid.mT, self.off)
+        transposed = Given(self.model, self.mid.mT, self.off, self._ball and self._ball.mT, self.plain)
         transposed._transposed, transposed.near = self, self.near and self.near.mT
         return transposed
 
     def __matmul__(self, other: Any) -> Ball:
         if not isinstance(other, Given):
             return super().__matmul__(other)
+        found, plain = self._times(other), np.asarray(self.plain & other.plain)
+        return found if plain.all() else chosen(plain, found, super().__matmul__(other))
+
+    def _times(self, other: Given) -> Ball:
         n, off = self.shape[-1], self.model.several(self.off + other.off)
         relative = off + (1 + off) * self.model.gamma(n + 1)
         absolute = n * (self.model.accumulator or self.model).eta
         if self.model.by_norms and not self.model.accumulator:
-            largest = self.rows.max(initial=0.0) * other.columns.max(initial=0.0)
-            if largest <= self.model.largest / 2:
-                mid, rows = self._beside(other, relative) or (self.mid @ other.mid, self.rows * relative)
-                return Product(self.model, mid, rows, other.columns, absolute, n)
+            rows, columns = (one.max(axis=OF_A_CASE) for one in (self.rows, other.columns))
+            if uniform(rows * columns <= self.model.largest / 2):
+                return Product(self.model, *self._beside(other, relative), other.columns, absolute, n)
         mid = self.mid @ other.mid
         rad = self.rows * other.columns if self.model.by_norms else self._size @ other._size
         overflows = not rad.max(initial=0.0) <= self.model.largest / 2
@@ -117,20 +130,27 @@ class Given(Ball):
             rad += self.model.closing(mid, rad)
         return self._result(mid, rad, terms=n) if overflows else Ball.certain(self.model, mid, rad, n)
 
-    def _beside(self, other: Given, relative: float) -> tuple[Array, Array] | None:
-        """Give the product of the arrays nearby and the norms of the radius's rows; None where they are not close.
+    def _beside(self, other: Given, relative: float) -> tuple[Array, Array]:
+        """Give the product and the norms of its radius's rows: that of the arrays nearby, where they are close.
 
         The nearby product is a rounded one too, of rows that are no longer than these and the way to them.
         """
         if self.near is None or self.near.product is None:
-            return None
-        away, share = distances(self.mid, self.near.array), 0.0
+            return self.mid @ other.mid, self.rows * relative
+        away, share = distances(self.mid, self.near.array), np.zeros(1)
         if other.near is not None:
-            share = float((distances(other.mid.mT, other.near.array.mT).mT / other.columns).max(initial=0.0))
+            shares = distances(other.mid.mT, other.near.array.mT).mT / other.columns
+            share = shares.max(axis=OF_A_CASE, keepdims=True)
         longest = self.rows + away
         rows = relative * (1 + share) * longest + away + share * longest
-        close = bool(np.all(rows <= (1 + WIDER) * relative * self.rows))  # and no NaN
-        return (self.near.product, rows) if close else None
+        axes = OF_A_CASE[-rows.ndim :]
+        close = np.all(rows <= (1 + WIDER) * relative * self.rows, axis=axes, keepdims=True)  # and no NaN
+        if close.all():
+            return self.near.product, rows
+        return (
+            np.where(close, self.near.product, self.mid @ other.mid),
+            np.where(close, rows, self.rows * relative),
+        )
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
         """Evaluate at every number; beside a kink, and where a number may be another, as a Ball does."""
@@ -140,10 +160,10 @@ class Given(Ball):
             z, pieces = self._at.lo, function.pieces
             around = [Span(self.model, *(np.asarray(ball.mid, np.float64),) * 2) for ball in exact]
             mid, rad = self._evaluated(pieces[0], order, around, exact)
+            plain = np.asarray(self.plain)
             if len(pieces) > 1:
                 met = [self.meets(piece, z, z) for piece in pieces]
-                if np.any(sum(here.astype(np.int8) for here in met) > 1):
-                    return super().apply(function, order, exact)
+                plain = plain & ~_somewhere(np.asarray(np.sum(met, axis=0, dtype=np.int8) > 1))
                 for piece, here in zip(pieces[1:], met[1:], strict=True):
                     if here.any():
                         value, err = self._evaluated(piece, order, around, exact)
@@ -151,7 +171,7 @@ class Given(Ball):
             found = Ball(self.model, mid, rad + self.model.eta if order == 0 else rad)
             if not found.rad.max(initial=0.0) < np.inf:
                 found.mid = np.where(np.isfinite(mid), mid, 0)
-            return found
+            return found if plain.all() else chosen(plain, found, super().apply(function, order, exact))
 
     def _evaluated(
         self, piece: Piece, order: int, around: Sequence[Span], exact: Sequence[Ball]
@@ -173,6 +193,19 @@ class Given(Ball):
             return self.apply(function, order, exact)
         around = [Span(self.model, *(np.asarray(ball.mid, np.float64),) * 2) for ball in exact]
         return Evaluated(self.model, function.pieces[0].formulas(order)[0](self._at, *around), z.shape)
+
+
+def chosen(first: Array, one: Ball, other: Ball) -> Ball:
+    """Take one ball's where a case is among the ``first``, and the other's elsewhere."""
+    mid, rad = np.where(first, one.mid, other.mid), np.where(first, one.rad, other.rad)
+    ball = Ball.certain(one.model, mid, rad, one.terms)
+    ball.kinked = np.where(first.all(axis=OF_A_CASE[-first.ndim :]), one.kinked, other.kinked)
+    return ball
+
+
+def _somewhere(array: Array) -> Array:
+    """Tell of each case whether anything is true in it, with as many axes."""
+    return np.asarray(array.any(axis=OF_A_CASE[-array.ndim :], keepdims=True))
 
 
 class Evaluated(Ball):

@@ -1,9 +1,9 @@
 """The leading error: of every operation what is nearly always the most of it, and nothing else.
 
 Of a matrix product its sums, of a function its first formula, and beside a sum not even that, of everything else one
-rounding; nothing of what underflows, overflows or is multiplied in another order. An interval with no more than that takes a third of the work
-and lies within the link's own (given.py, balls.py): an answer in it is right all the more, and one that is not is
-looked at in full.
+rounding; nothing of what underflows, overflows or is multiplied in another order. An interval with no more than that
+takes a third of the work and lies within the link's own (given.py, balls.py): an answer in it is right all the more,
+and one that is not is looked at in full.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..network import Array
-from .balls import Ball
+from .balls import OF_A_CASE, Ball
 from .given import Given, Product
 from .model import REDUCTION_ROUNDINGS
 
@@ -81,12 +81,14 @@ class Leading:
     def __mul__(self, other: Leading) -> Leading:
         one, o = self.ball, other.ball
         size = np.abs(o.mid).astype(np.float64, copy=False)
-        if isinstance(one, Product) and size.min(initial=1.0) * one.terms**1.5 >= MATTERS:
-            rad = size * one.columns
-            rad *= one.rows
-        else:
-            rad = size * one.rad
-            rad += np.abs(one.mid) * o.rad
+        matters = np.ones(1, bool)
+        if isinstance(one, Product):
+            least = size.min(axis=OF_A_CASE[-size.ndim :], keepdims=True)
+            matters = least * one.terms**1.5 < MATTERS
+        rad = size * one.rad
+        if matters.any():
+            other_rad = np.abs(one.mid) * o.rad
+            rad += other_rad if matters.all() else np.where(matters, other_rad, 0.0)
         return self._new(one.mid * o.mid, rad, other)
 
     def __rmul__(self, other: float) -> Leading:
