@@ -297,9 +297,8 @@ def test_a_case_is_put_on_the_shelf_once_and_lies_there_while_somebody_looks() -
         lender.close()
     fourth = Lender(shelf, memory_of_its_own())
     assert place(fourth.ask(LUCKY[1], full_answer(LUCKY[1]))) == SLOT  # it lies there still
-    assert (
-        place(fourth.ask(UNLUCKY, full_answer(UNLUCKY))) == 0
-    )  # where nobody has looked for the longest time
+    # and another goes where nobody has looked for the longest time.
+    assert place(fourth.ask(UNLUCKY, full_answer(UNLUCKY))) == 0
     assert other.ask(UNLUCKY, full_answer(UNLUCKY)) is None
 
 
