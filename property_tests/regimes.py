@@ -27,6 +27,9 @@ _DISTRIBUTIONS = ("cross_entropy", "softmax_cross_entropy", "negative_log_likeli
 #: compute their gradient.
 NORMAL = 2**13
 
+#: So many are drawn together, so that a core's own cache holds them.
+AT_ONCE = 2**15
+
 
 @dataclass
 class Values:
@@ -64,12 +67,13 @@ def _targets(rng: Generator, cost: str, shape: tuple[int, int]) -> Array:
 def _weights(rng: Generator, n_out: int, n_in: int) -> Array:
     if n_out * n_in <= NORMAL:
         return rng.normal(0, n_in**-0.5, (n_out, n_in))
-    # Of NumPy's generators the fastest, where drawing is most of what a case costs.
-    fast, drawn = np.random.Generator(np.random.SFC64(int(rng.integers(2**63)))), np.empty((n_out, n_in))
-    for some in np.array_split(drawn, -(-drawn.size // NORMAL)):  # while caches hold them
-        fast.random(out=some)
-        some -= 0.5
-        some *= (12 / n_in) ** 0.5
+    # Of NumPy's generators the fastest, and its bits as they come: 32 of them are a number in [-1/2, 1/2). Nowhere else
+    # is drawing so much of what a case costs.
+    bits, drawn = np.random.SFC64(int(rng.integers(2**63))), np.empty((n_out, n_in))
+    width = (12 / n_in) ** 0.5 * 2.0**-32
+    for some in np.array_split(drawn.reshape(-1), -(-drawn.size // AT_ONCE)):
+        halves = bits.random_raw(-(-some.size // 2)).astype("<u8", copy=False).view("<i4")
+        np.multiply(halves[: some.size], width, out=some)
     return drawn
 
 
