@@ -14,6 +14,7 @@ Parts are compared with what is stored beside this file, by ratio, and stored wi
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
@@ -238,14 +239,17 @@ def show(part: str, found: Sequence[Record], before: Sequence[Record]) -> None:
     Console(width=110).print(table)
 
 
-def main(arguments: Sequence[str]) -> None:
-    parts = [one for one in arguments if one in PARTS] or [part for part in PARTS if part != "memory"]
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("parts", metavar="PART", nargs="*", choices=[[], *PARTS], help=", ".join(PARTS))
+    parser.add_argument("--store", action="store_true")
+    given = parser.parse_args()
     stored: dict[str, list[Record]] = json.loads(STORED.read_text()) if STORED.exists() else {}
-    for part in parts:
+    for part in given.parts or [part for part in PARTS if part != "memory"]:
         found = PARTS[part]()
         show(part, found, stored.get(part, []))
         stored[part] = found
-        if "--store" in arguments:
+        if given.store:
             STORED.write_text(json.dumps(stored, indent=1) + "\n")
 
 
@@ -253,4 +257,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--bare"]:
         answer_bare(sys.argv[2])
     else:
-        main(sys.argv[1:])
+        main()

@@ -35,7 +35,7 @@ from ..reference.enclosure import enclose
 from ..reference.links import links
 from ..reference.network import ACTIVATIONS, COSTS, DTYPES, Array, Case, Cost, Gradients, Layer
 from ..reference.rounding.model import model
-from .verdict import margins
+from .held import margins
 from .workers import Answer
 
 #: How an implementation is asked, without waiting for what it says: ``worker.submit``.

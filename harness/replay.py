@@ -18,8 +18,9 @@ from ..reference.interval import Interval
 from ..reference.links import links
 from ..reference.network import Case, Gradients, MalformedError
 from ..reports.script import script
+from .held import margins
 from .judgement import Judgement, judge
-from .verdict import Verdict, margins
+from .verdict import Verdict
 from .workers import Answer, Worker
 
 #: Beyond so many numbers, exact values of all arrays take minutes.

@@ -8,22 +8,21 @@ leaves either. What the chain can no longer tell, in a deep network or a wide on
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from ..reference.exact import Certificate, Certifier
-from ..reference.interval import Bounds, Interval, RankOne
+from ..reference.interval import Interval
 from ..reference.links import Links
 from ..reference.network import Architecture, Array, Case, Gradients
 from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model
 from ..reference.stack import MixedError, Stack, stacked_answers
+from .held import UNDERFLOW, hold, margins, widest_of
 
 
 class Verdict(StrEnum):
@@ -38,13 +37,6 @@ class Verdict(StrEnum):
 
 #: What is judged, in the order in which a computation goes through it.
 EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
-
-#: An interval whose radius is more than this share of the array's natural size says nothing: an answer of
-#: zeros, or of the opposite sign, might pass.
-WIDEST = 0.5
-
-#: A radius of so many eta was made by underflow, which may take all of an array that is that small.
-UNDERFLOW = 2.0**20
 
 
 @dataclass(frozen=True)
@@ -122,15 +114,6 @@ def functions_at_fault(network: Architecture, broken: Broken) -> frozenset[str]:
     return frozenset({activation}) if alone else frozenset()
 
 
-def margins(result: Array, interval: Interval) -> Array:
-    """abs(result - mid) / rad: 0 where they are equal, infinite where only one is not finite."""
-    with np.errstate(all="ignore"):
-        off = np.abs(result - interval.mid).astype(np.float64, copy=False)
-        margin = np.where(off == 0, 0, off / interval.rad)
-    margin = np.where(np.isfinite(result), margin, np.inf)
-    return np.where(np.isfinite(interval.rad), margin, 0.0)  # nothing is known: nobody is accused
-
-
 def error_equation(case: Case, layer: int) -> str:
     """Name the equation of δ^l."""
     return "BP1" if layer == case.architecture.depth else "BP2"
@@ -186,7 +169,7 @@ def _judged_together(
     trials = [_Trial(stack.cases[i], answers[i], certifiers[i], i, enclosure) for i in range(len(answers))]
     for name in sorted(arrays, key=lambda name: _order(*equation_of(name, depth), name)):
         equation, layer = equation_of(name, depth)
-        held, plain = _held(arrays[name], enclosure.get(name), links, name, least)
+        held, plain = hold(arrays[name], enclosure.get(name), links, name, least)
         size = math.prod(arrays[name].shape[1:])
         for i, trial in enumerate(trials):
             if plain[i]:
@@ -199,94 +182,6 @@ def _judged_together(
             else:
                 trial.judge(name, held.of(i), linked)
     return [trial.judged() for trial in trials]
-
-
-def _held(
-    result: Array, chain: Interval | None, links: Links | None, name: str, least: float
-) -> tuple[_Held, Array]:
-    """Hold an array of the answers against its bounds, and tell of which cases there is nothing more to say."""
-    if links is None:
-        held = _Held(result, chain, None)
-        return held, held.plain(least, linked=False)
-    if strict := links.strict(name):
-        held = _Held(result, chain, strict)
-        if (plain := held.plain(least, linked=True)).all():
-            return held, plain
-        held = _Held(result, chain, links.get(name), (held, plain))
-    else:
-        held = _Held(result, chain, links.get(name))
-    return held, held.plain(least, linked=True)
-
-
-@dataclass(frozen=True)
-class _Held:
-    """An array of the answers to a stack of cases, and its bounds."""
-
-    result: Array
-    chain: Interval | None
-    link: Bounds | None
-    #: What was said within narrower bounds, and of which cases that was all there is to say.
-    settled: tuple[_Held, Array] | None = None
-
-    @cached_property
-    def in_chain(self) -> Array:
-        """The worst margin in the chain, for each case."""
-        return self._worst(self.chain)
-
-    @cached_property
-    def in_link(self) -> Array:
-        """The worst margin in the link, for each case."""
-        worst = self._worst(self.link)
-        return np.where(self.settled[1], self.settled[0].in_link, worst) if self.settled else worst
-
-    def _worst(self, interval: Bounds | None) -> Array:
-        n = len(self.result)
-        if interval is None:
-            return np.zeros(n)
-        if isinstance(interval, RankOne):
-            return interval.worst(self.result)
-        with np.errstate(all="ignore"):
-            margin = np.abs(self.result - interval.mid).astype(np.float64, copy=False)
-            margin /= interval.rad
-        worst = margin.reshape(n, -1).max(axis=1, initial=0.0)
-        if not (worst < np.inf).all():  # or one is a NaN
-            worst = margins(self.result, interval).reshape(n, -1).max(axis=1, initial=0.0)
-        return np.asarray(worst)
-
-    @cached_property
-    def kinked(self) -> Array:
-        """Whether a kink's hull is in it, for each case."""
-        found = np.zeros(len(self.result), bool)
-        for interval in (self.chain, self.link):
-            found = found if interval is None else found | interval.kinked
-        return np.where(self.settled[1], self.settled[0].kinked, found) if self.settled else found
-
-    def plain(self, least: float, linked: bool) -> Array:
-        """Tell of which cases there is nothing more to say: every component is in its bounds, and those are narrow.
-
-        ``least`` is a radius made by underflow. Where a link is not finite, what a NaN or an infinity must have become
-        is to be looked at.
-        """
-        n, narrow = len(self.result), np.zeros(len(self.result), bool)
-        finite = np.full(n, not linked)
-        for interval in (self.chain, self.link):
-            if interval is not None:
-                widest = interval.widest
-                narrow |= widest <= _widest(interval, least)
-                finite |= (widest < np.inf) & (interval is self.link)
-        plain = np.asarray(narrow & finite & (self.in_chain <= 1) & (self.in_link <= 1))
-        return plain | self.settled[1] if self.settled else plain
-
-    def of(self, i: int) -> tuple[Array, Interval | None, Interval | None]:
-        """Give one case's array and bounds."""
-        assert not isinstance(self.link, RankOne)  # whatever is not plain is held against its link
-        chain, link = (None if one is None else one.of(i) for one in (self.chain, self.link))
-        return self.result[i], chain, link
-
-
-def _widest(interval: Bounds, least: float) -> Any:
-    """Give the widest radius that still means something, of a case or for each of a stack."""
-    return np.clip(WIDEST * np.asarray(interval.size), least, sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -366,7 +261,7 @@ class _Close:
         narrow = self._kept
         for interval in (self.link, self.chain):
             if interval is not None:
-                bound = _widest(interval, least)
+                bound = widest_of(interval, least)
                 if interval.rad.max(initial=0.0) <= bound:
                     return 0
                 narrow = narrow | (interval.rad <= bound)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gradparity.adapters.registry import load
 from gradparity.harness.expectations import Expectations
-from gradparity.harness.verdict import margins
+from gradparity.harness.held import margins
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.probes import of_activation, of_cost
 from gradparity.reference.links import links

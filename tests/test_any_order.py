@@ -11,7 +11,8 @@ from gradparity import Architecture, Case, Cost, Gradients, Layer, Parameters, j
 from gradparity.adapters.implementation import MOST_COLUMNS, UnsupportedError, columns, unspoilt
 from gradparity.adapters.reference import Reference
 from gradparity.harness.campaign import Settings, draw_cases
-from gradparity.harness.verdict import Verdict, margins
+from gradparity.harness.held import margins
+from gradparity.harness.verdict import Verdict
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.probes import of_activation, of_cost
 from gradparity.reference.activations import activation

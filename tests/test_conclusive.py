@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gradparity import Case, Gradients
 from gradparity.adapters.reference import load
-from gradparity.harness import verdict
+from gradparity.harness import held
 from gradparity.harness.campaign import Settings, draw_cases
 from gradparity.harness.verdict import Verdict, judge_answer
 from gradparity.property_tests.regimes import NOT_FINITE
@@ -75,5 +75,5 @@ def test_a_bound_that_may_be_as_wide_as_it_likes_would_not_be(monkeypatch: pytes
     """What notices is WIDEST; without it, vacuous bounds agree with everybody."""
     for module in (enclosure, links):
         monkeypatch.setattr(module, "INFLATION", 1e17)
-    monkeypatch.setattr(verdict, "WIDEST", 1e30)
+    monkeypatch.setattr(held, "WIDEST", 1e30)
     assert share(counted(draw_cases(Settings((), 40, 0, ("float64",))))) < 0.5

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
-from gradparity.harness.verdict import Verdict, judge_answer, margins
+from gradparity.harness.held import margins
+from gradparity.harness.verdict import Verdict, judge_answer
 from gradparity.property_tests.regimes import BY_NAME, NOT_FINITE, REGIMES, case
 from gradparity.property_tests.strategies import architectures
 from gradparity.reference.activations import activation

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from gradparity.adapters.reference import Reference, Rounded
 from gradparity.harness import cli
+from gradparity.harness.held import margins
 from gradparity.harness.judgement import judge
-from gradparity.harness.verdict import Verdict, margins
+from gradparity.harness.verdict import Verdict
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
 from gradparity.property_tests.strategies import LONGER, SMALL, Structure, structure_at
 from gradparity.reference.enclosure import enclose

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from flint import arb
 from gradparity.adapters.reference import Reference, in_its_precision
-from gradparity.harness.verdict import margins
+from gradparity.harness.held import margins
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
 from gradparity.property_tests.strategies import architectures
 from gradparity.reference import elementary

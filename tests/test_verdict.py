@@ -10,7 +10,8 @@ import pytest
 from gradparity import Architecture, Cost, Gradients, Layer
 from gradparity.adapters.reference import load
 from gradparity.harness.campaign import Settings, draw_cases
-from gradparity.harness.verdict import EQUATIONS, Judged, Verdict, equation_of, judge_answer, margins
+from gradparity.harness.held import margins
+from gradparity.harness.verdict import EQUATIONS, Judged, Verdict, equation_of, judge_answer
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.activations import activation
 from gradparity.reference.backprop import bp2, bp3, bp4

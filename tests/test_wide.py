@@ -10,7 +10,8 @@ import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.harness.campaign import CHAINED, Clock, Settings, campaign
-from gradparity.harness.verdict import Verdict, margins
+from gradparity.harness.held import margins
+from gradparity.harness.verdict import Verdict
 from gradparity.property_tests.regimes import BY_NAME, NORMAL, REGIMES, case
 from gradparity.reference import interval
 from gradparity.reference.interval import Bounds, Interval, RankOne
