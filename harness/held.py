@@ -63,7 +63,8 @@ class Held:
         if isinstance(interval, RankOne):
             return interval.worst(self.result)
         with np.errstate(all="ignore"):
-            margin = np.abs(self.result - interval.mid).astype(np.float64, copy=False)
+            off = self.result - interval.mid
+            margin = np.abs(off, out=off).astype(np.float64, copy=False)
             margin /= interval.rad
         worst = margin.reshape(n, -1).max(axis=1, initial=0.0)
         if not (worst < np.inf).all():  # or one is a NaN

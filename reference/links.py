@@ -15,7 +15,7 @@ from .costs import cost_function
 from .interval import INFLATION, Bounds, Interval, RankOne, known, reach, scale, undivided
 from .nearby import Near, nearby
 from .network import Array, Case, Gradients
-from .rounding.balls import OF_A_CASE, Ball
+from .rounding.balls import Ball
 from .rounding.given import Given, Product, given
 from .rounding.leading import Leading, UnknownError
 from .rounding.model import Model, model, quick, rough
@@ -129,8 +129,10 @@ class Links:
                 return None
             if found is None:
                 return None
-            ball, some = found.ball, found.ball.mid[..., ::EVERY, :]
-            size = np.maximum(some.max(axis=OF_A_CASE), -some.min(axis=OF_A_CASE)).astype(np.float64)
+            ball = found.ball
+            some = ball.mid if name.startswith("db") else ball.mid[:, ::EVERY]
+            axes = tuple(range(1, some.ndim))
+            size = np.maximum(some.max(axis=axes), -some.min(axis=axes)).astype(np.float64)
             if isinstance(ball, Product):
                 return RankOne(ball.mid, ball.rows, ball.columns, ball.least, size)
             return Interval(ball.mid, ball.rad, size, ball.kinked)

@@ -100,6 +100,14 @@ class Leading:
         rad += self.ball.model.several(REDUCTION_ROUNDINGS) * np.abs(mid)
         return self._new(mid, rad)
 
+    def sum(self, axis: int | None = None, keepdims: bool = False) -> Leading:
+        """Sum over the batch; of what is summed over anything else, nothing is known."""
+        if axis != OF_A_CASE[0] or keepdims:
+            raise UnknownError
+        mid, n = self.ball.mid, self.ball.shape[axis]
+        rad = self.ball.model.gamma(n - 1) * np.abs(mid).sum(axis=axis, dtype=np.float64)
+        return self._new(mid.sum(axis=axis), rad)
+
     def apply(self, function: Scalar, order: int, exact: Sequence[Leading]) -> Leading:
         """Evaluate a derivative of that order by its first formula."""
         if not isinstance(self.ball, Given):
@@ -113,4 +121,4 @@ class Leading:
     def _unknown(self, *_: Any, **__: Any) -> Leading:
         raise UnknownError
 
-    sum = softmax = log_softmax = _unknown
+    softmax = log_softmax = _unknown
