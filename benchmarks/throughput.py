@@ -7,7 +7,8 @@ overhead   all the time of a campaign in one process, beside those of the implem
 growth     milliseconds a case against the number of parameters, and the exponent between the largest two.
 jobs       cases a second of an ordinary campaign, once its processes have started, in one process and in two, in turns.
 starts     seconds until a command has answered.
-memory     the parent's resident memory after so many cases; takes half an hour, and is left out unless it is named.
+memory     the parent's resident memory after so many cases, over the same cases each time; takes half an hour, and is
+           left out unless it is named.
 
 Parts are compared with what is stored beside this file, by ratio, and stored with --store.
 """
@@ -197,25 +198,29 @@ def starts() -> list[Record]:
 
 
 def memory() -> list[Record]:
-    """Judge 10^5 cases as ``verify`` does, and look at this process's memory after every case.
+    """Judge 10^5 cases as ``verify`` does; after so many of them the first 1,024 once more, looking at memory.
 
-    What a case takes is now more and now less: given are the median over the last 1,024, and the most there was at any
-    moment.
+    Shards differ in what they take by a quarter. Given are the median over the same cases each time, and the most there
+    was at any moment.
     """
     settings, found = Settings(("reference",), cases=100_032, seed=2), list[Record]()
-    resident, statm, done = deque[float](maxlen=1024), Path("/proc/self/statm"), 0
+    again, numbers, looks = range(16), list[int](), dict[int, int]()
+    for before, until in itertools.pairwise((0, 16, 50, 157, 500, len(settings.shards))):
+        numbers += [*range(before, until), *again]
+        looks[len(numbers)] = 64 * until
+    resident, statm = deque[float](maxlen=64 * len(again)), Path("/proc/self/statm")
     page = os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def look(_: Judged) -> None:
         resident.append(page * int(statm.read_text().split()[1]))
 
-    for shard in judge_shards(settings, Expectations(""), settings.shards, judged=look):
-        done += shard.cases
-        if done in (1024, 3200, 10_048, 32_000, 100_032):
+    shards = judge_shards(settings, Expectations(""), numbers, judged=look)
+    for i, _ in enumerate(shards, start=1):
+        if i in looks:
             status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
             peak = int(status["VmHWM"].split()[0]) / 1024
             found.append(
-                {"cases": done, "peak_MiB": round(peak, 1), "resident_MiB": round(median(resident), 1)}
+                {"cases": looks[i], "peak_MiB": round(peak, 1), "resident_MiB": round(median(resident), 1)}
             )
             print(found[-1], flush=True)
     return found

@@ -23,6 +23,7 @@ from gradparity.reference.stack import Stack, stacked_answers
 from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 WIDTH, BATCH = 96, 32
 NETWORK = Architecture(WIDTH, (Layer(WIDTH, "relu"), Layer(WIDTH, "tanh")), Cost("half_squared_error"))
@@ -47,6 +48,7 @@ def test_many_weights_are_as_large_as_few() -> None:
     for weights in (few, many):
         assert abs(weights.std() * 200**0.5 - 1) < 0.03
     assert abs(few).max() * 200**0.5 > 3**0.5 >= abs(many).max() * 200**0.5  # a uniform one has an end
+    assert np.linalg.matrix_rank(many) == 200  # though its rows have numbers in common
 
 
 def bounds(one: Case) -> Mapping[str, Bounds | None]:
@@ -210,6 +212,20 @@ def test_where_preparing_fails_the_campaign_does(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("gradparity.harness.campaign.prepare_links", full)
     with pytest.raises(MemoryError):
         list(campaign(Settings(("reference",)), Clock(), iter(wide_cases("float32"))))
+
+
+def blas_threads() -> set[int]:
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+@pytest.mark.skipif(not blas_threads(), reason="another BLAS cannot be told")
+def test_a_campaign_leaves_the_other_cores_to_the_implementations() -> None:
+    with threadpool_limits(2, "blas"):
+        judged = campaign(Settings(("reference",)), Clock(), iter(wide_cases("float32")))
+        next(judged)
+        assert blas_threads() == {1}
+        list(judged)
+        assert blas_threads() == {2}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
