@@ -1,9 +1,9 @@
 """The leading error: of every operation what is nearly always the most of it, and nothing else.
 
-Of a matrix product its sums, of a function its first formula, and beside a sum not even that, of everything else one
-rounding; nothing of what underflows, overflows or is multiplied in another order. An interval with no more than that
-takes a third of the work and lies within the link's own (given.py, balls.py): an answer in it is right all the more,
-and one that is not is looked at in full.
+Of a product and of the batch the sum, of a function its first formula, and beside a product's sums not even that, of
+everything else one rounding; nothing of what underflows, overflows or is multiplied in another order. An interval with
+no more than that takes a third of the work and lies within the link's own (given.py, balls.py): an answer in it is
+right all the more, and one that is not is looked at in full.
 """
 
 from __future__ import annotations
