@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import count, islice
 
 import xxhash
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from ..adapters.implementation import MOST_COLUMNS, columns
 from ..adapters.registry import in_forward_mode, linked
@@ -223,7 +223,7 @@ def campaign(
     with ExitStack() as stack:
         # The other core is the implementations'. BLAS' own threads wait for one another by spinning: with two on two
         # cores judging took 240 ms of processor for a case of 3 x 1024 neurons, and takes 142 with one.
-        stack.enter_context(threadpool_limits(1, "blas"))
+        stack.enter_context(_thread_pools().limit(limits=1, user_api="blas"))
         asked = workers or [
             stack.enter_context(one) for one in crew(settings.implementations, settings.timeout)
         ]
@@ -242,6 +242,12 @@ def campaign(
             clock.enclosures += clock.lap()
         while waiting:
             yield from _judge(clock, waiting.popleft())
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Find them once: to look through all libraries of the process takes as long as judging a small case."""
+    return ThreadpoolController()
 
 
 def _stacks(cases: Iterator[Case]) -> Iterator[Stack]:
