@@ -7,8 +7,7 @@ overhead   all the time of a campaign in one process, beside those of the implem
 growth     milliseconds a case against the number of parameters, and the exponent between the largest two.
 jobs       cases a second of an ordinary campaign, once its processes have started, in one process and in two, in turns.
 starts     seconds until a command has answered.
-memory     the parent's resident memory after so many cases, over the same cases each time; takes half an hour, and is
-           left out unless it is named.
+memory     the parent's resident memory after so many cases; takes half an hour, and is left out unless it is named.
 
 Parts are compared with what is stored beside this file, by ratio, and stored with --store.
 """
@@ -23,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from math import log
@@ -34,7 +32,7 @@ from typing import Any
 from gradparity.harness.campaign import CASES_A_STRUCTURE, Clock, Judged, Settings, campaign
 from gradparity.harness.child import ONE_THREAD
 from gradparity.harness.expectations import Expectations
-from gradparity.harness.memory import VARIABLES
+from gradparity.harness.memory import VARIABLES, give_back
 from gradparity.harness.shards import judge_shards
 from gradparity.harness.workers import Worker, crew
 from gradparity.property_tests.regimes import BY_NAME, case
@@ -198,30 +196,32 @@ def starts() -> list[Record]:
 
 
 def memory() -> list[Record]:
-    """Judge 10^5 cases as ``verify`` does; after so many of them the first 1,024 once more, looking at memory.
+    """Judge 10^5 cases as ``verify`` does, and look at this process's memory: while it judges, and when it rests.
 
-    Shards differ in what they take by a quarter. Given are the median over the same cases each time, and the most there
-    was at any moment.
+    What a case takes is now more and now less, and how many wait for their answers is a matter of time. Given are the
+    most there was so far, the median since the last look, and what is left where nothing is being judged.
     """
     settings, found = Settings(("reference",), cases=100_032, seed=2), list[Record]()
-    again, numbers, looks = range(16), list[int](), dict[int, int]()
-    for before, until in itertools.pairwise((0, 16, 50, 157, 500, len(settings.shards))):
-        numbers += [*range(before, until), *again]
-        looks[len(numbers)] = 64 * until
-    resident, statm = deque[float](maxlen=64 * len(again)), Path("/proc/self/statm")
-    page = os.sysconf("SC_PAGE_SIZE") / 2**20
+    statm, page = Path("/proc/self/statm"), os.sysconf("SC_PAGE_SIZE") / 2**20
+    status, looks = Path("/proc/self/status"), list[float]()
+
+    def resident() -> float:
+        return page * int(statm.read_text().split()[1])
 
     def look(_: Judged) -> None:
-        resident.append(page * int(statm.read_text().split()[1]))
+        looks.append(resident())
 
-    shards = judge_shards(settings, Expectations(""), numbers, judged=look)
-    for i, _ in enumerate(shards, start=1):
-        if i in looks:
-            status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-            peak = int(status["VmHWM"].split()[0]) / 1024
-            found.append(
-                {"cases": looks[i], "peak_MiB": round(peak, 1), "resident_MiB": round(median(resident), 1)}
-            )
+    with Worker("reference", settings.timeout) as worker:
+        for before, until in itertools.pairwise((0, 16, 50, 157, 500, len(settings.shards))):
+            looks.clear()
+            numbers = range(before, until)
+            some = judge_shards(settings, Expectations(""), numbers, judged=look, workers=[worker])
+            for _ in some:
+                pass
+            give_back()
+            peak = int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+            sizes = {"peak_MiB": peak, "judging_MiB": median(looks), "resting_MiB": resident()}
+            found.append({"cases": 64 * until, **{key: round(size, 1) for key, size in sizes.items()}})
             print(found[-1], flush=True)
     return found
 
