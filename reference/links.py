@@ -6,6 +6,7 @@ An enclosure of the whole chain grows with depth; a link is one step wide, whate
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -65,6 +66,39 @@ def _nearby(stack: Stack, arithmetic: Model) -> dict[str, Near]:
     return found
 
 
+@dataclass(frozen=True)
+class _Numbers:
+    """The numbers that an answer's links are computed from, as balls.
+
+    It knows nothing of the links: what refers to itself by a detour lasts until Python looks for such things, and the
+    arrays of an answer are most of what a campaign holds.
+    """
+
+    stack: Stack
+    arithmetic: Model
+    nearby: Mapping[str, Near]
+
+    def given(self, array: Array) -> Ball:
+        """What everybody is given."""
+        ball = known(self.stack, self.arithmetic, array)
+        if array is self.stack.x and isinstance(ball, Given):
+            ball.near = self.nearby.get("a0")
+        return ball
+
+    def returned(self, kind: str, l: int, array: Array) -> Ball:
+        """What the implementation answered."""
+        # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
+        # product, which an a or a δ may be; z is a sum, and loses them unless sums are rounded afterwards.
+        ball = given(self.arithmetic, array, off=1 if kind != "z" or self.arithmetic.accumulator else 0)
+        if isinstance(ball, Given):
+            ball.near = self.nearby.get(f"{kind}{l}")
+        return ball
+
+    def enclosed(self, interval: Interval) -> Ball:
+        """What stands in for what it did not."""
+        return Ball(self.arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
+
+
 class Links:
     """The links of the stacked answers to a stack of cases, each enclosed when it is asked for.
 
@@ -74,33 +108,19 @@ class Links:
     def __init__(self, stack: Stack, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> None:
         self._stack, self._own, self._arithmetic = stack, own, _arithmetic(stack)
         self._nearby = _nearby(stack, self._arithmetic)
-        self._chain = Chain(stack, own, self._given, self._returned, self._enclosed, enclosure)
+        numbers = _Numbers(stack, self._arithmetic, self._nearby)
+        chain = Chain(stack, own, numbers.given, numbers.returned, numbers.enclosed, enclosure)
+
+        def leads(kind: str, l: int, _: Array) -> Leading:
+            ball = chain.array(kind, l)
+            assert ball is not None  # since it was returned
+            return Leading(ball)
+
+        self._chain = chain
         # The same numbers, without what stands in for some.
         self._leading = Chain(
-            stack, own, lambda array: Leading(self._given(array)), self._leads, self._enclosed
+            stack, own, lambda array: Leading(numbers.given(array)), leads, numbers.enclosed
         )
-
-    def _given(self, array: Array) -> Ball:
-        ball = known(self._stack, self._arithmetic, array)
-        if array is self._stack.x and isinstance(ball, Given):
-            ball.near = self._nearby.get("a0")
-        return ball
-
-    def _returned(self, kind: str, l: int, array: Array) -> Ball:
-        # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
-        # product, which an a or a δ may be; z is a sum, and loses them unless sums are rounded afterwards.
-        ball = given(self._arithmetic, array, off=1 if kind != "z" or self._arithmetic.accumulator else 0)
-        if isinstance(ball, Given):
-            ball.near = self._nearby.get(f"{kind}{l}")
-        return ball
-
-    def _leads(self, kind: str, l: int, _: Array) -> Leading:
-        ball = self._chain.array(kind, l)
-        assert ball is not None  # since it was returned
-        return Leading(ball)
-
-    def _enclosed(self, interval: Interval) -> Ball:
-        return Ball(self._arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
 
     def get(self, name: str) -> Interval | None:
         """Enclose one array; None where what it is computed from cannot be had."""

@@ -5,20 +5,24 @@ And what is given back is no longer the process's, also where something that is 
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import subprocess
 import sys
+import weakref
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
-from gradparity import Architecture, Cost, Gradients, Layer
+from gradparity import Architecture, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.activations import activation
 from gradparity.reference.costs import cost_function
+from gradparity.reference.links import Links
 from gradparity.reference.network import _description, _names, _shapes
+from gradparity.reference.stack import Stack, stacked_answers
 
 TOUCH = """
 import resource, sys
@@ -73,6 +77,27 @@ def test_what_was_freed_is_kept() -> None:
 def test_what_is_free_is_given_back() -> None:
     pages = 90 * 2**20 // os.sysconf("SC_PAGE_SIZE")
     assert run(BETWEEN, "given back") > pages > 100 > run(BETWEEN, "kept")
+
+
+@pytest.mark.parametrize("width", [3, 96])
+def test_what_was_judged_is_freed_at_once(width: int) -> None:
+    """Without a detour by which it refers to itself, which only Python's collector would find, some time."""
+    network = Architecture(width, (Layer(width, "tanh"), Layer(width, "sigmoid")), Cost("squared_error"))
+    one = case(network, 32, BY_NAME["ordinary"], 3, "float64")
+    gc.collect()
+    gc.disable()
+    try:
+        own = stacked_answers([load("").gradients(one)])
+        found = Links(Stack([one]), own)
+        for name in own.tensors():
+            assert found.strict(name) or found.get(name)
+        answer = load("").gradients(one)
+        assert judge(one, answer).verdict == "agrees"
+        gone = [weakref.ref(array) for array in (own.dW[0], answer.dW[0])]
+        del own, found, answer
+        assert all(array() is None for array in gone)
+    finally:
+        gc.enable()
 
 
 def test_what_a_campaign_remembers_has_an_end() -> None:
