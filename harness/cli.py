@@ -5,11 +5,13 @@ Heavy imports happen inside the commands that need them, so that ``gradparity --
 
 from __future__ import annotations
 
+import gc
 import shlex
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -190,41 +192,65 @@ def verify(
     Exit status: 0 all agree, or are expected; 1 a divergence or a failure that is not expected, or an expectation
     that no longer holds; 2 wrong usage, or nothing to judge; 3 the run judged too little to mean anything.
     """
+    gc.disable()  # nothing that is imported is garbage
     from ..adapters import registry
-    from .campaign import Settings
-    from .cluster import ClusterError
-    from .expectations import ExpectationsError
-    from .shards import RunFolderError
-    from .verify import verify as run
+    from .workers import Worker, crew
 
     if implementation and modes:
         raise _Refusal("--modes all says whom to judge; leave it out, or name nobody")
     if write_expectations and write_expectations.exists():
         raise _Refusal(f"{write_expectations} is there already; name another file with --write-expectations")
-    try:
-        if resume:
-            settings = _begun(out)
-        else:
+    with ExitStack() as stack:
+        workers = list[Worker]()
+        if not resume:
             implementation = _chosen(implementation, registry.every_mode() if modes else registry.DEFAULTS)
-            # Who names a mode gets all of it.
-            expensive = tuple(name for name in implementation if modes and name in registry.EXPENSIVE)
-            settings = Settings(
-                implementation,
-                cases,
-                seed,
-                precision,
-                timeout,
-                expensive=expensive,
-                expect=str(expect.resolve()) if expect else "",
-                answers=answers,
-            ).only(only)
-        command = shlex.join(["gradparity", *sys.argv[1:]])
-        minutes = explore or 0.0
-        sys.exit(
-            run(settings, out, command, write_expectations, jobs, scheduler, resume, full_report, minutes)
-        )
-    except (ClusterError, ExpectationsError, RunFolderError) as error:
-        raise _Refusal(str(error)) from None
+            workers = [stack.enter_context(one) for one in crew(implementation, timeout)]
+            if jobs == 1 and not scheduler:
+                for one in workers:
+                    one.start()  # it imports what it needs while we do
+        from .campaign import Settings
+        from .cluster import ClusterError
+        from .expectations import ExpectationsError
+        from .shards import RunFolderError
+        from .verify import verify as run
+
+        gc.freeze()  # nor will be; and Hypothesis has everything looked through before it draws
+        gc.enable()
+        try:
+            if resume:
+                settings = _begun(out)
+                workers = [
+                    stack.enter_context(one) for one in crew(settings.implementations, settings.timeout)
+                ]
+            else:
+                # Who names a mode gets all of it.
+                expensive = tuple(name for name in implementation if modes and name in registry.EXPENSIVE)
+                settings = Settings(
+                    implementation,
+                    cases,
+                    seed,
+                    precision,
+                    timeout,
+                    expensive=expensive,
+                    expect=str(expect.resolve()) if expect else "",
+                    answers=answers,
+                ).only(only)
+            command, minutes = shlex.join(["gradparity", *sys.argv[1:]]), explore or 0.0
+            status = run(
+                settings,
+                workers,
+                out,
+                command,
+                write_expectations,
+                jobs,
+                scheduler,
+                resume,
+                full_report,
+                minutes,
+            )
+        except (ClusterError, ExpectationsError, RunFolderError) as error:
+            raise _Refusal(str(error)) from None
+    sys.exit(status)
 
 
 #: What `verify --resume` may be told beside the folder; all the rest is the run's own.

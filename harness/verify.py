@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -16,6 +15,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -25,19 +25,21 @@ from ..reports.html import render
 from ..reports.terminal import summary
 from .campaign import Judged, Settings
 from .expectations import Expectations
-from .explore import Explorer, Goal, explore_into, lines, told
 from .findings import Finding, with_others
-from .portrait import portrait
 from .recheck import Standing, standings
 from .run import Run, exit_status
 from .shards import EXPLORED, RunFolderError, judge_shards, replace_file, write_shard
 from .shrink import shrunk
 from .verdict import Verdict
-from .workers import crew
+from .workers import Worker
+
+if TYPE_CHECKING:
+    from .explore import Goal
 
 
 def verify(
     settings: Settings,
+    crew: Sequence[Worker],
     out: Path | None,
     command: str,
     drafted: Path | None = None,
@@ -49,6 +51,7 @@ def verify(
 ) -> int:
     """Judge as the settings say, and give the exit status. Expectations are drafted into a file where one is given.
 
+    ``crew`` is a worker of each implementation, for the whole run: a start takes seconds.
     More than one job, or a Dask ``scheduler``'s address, judges shards side by side. After them so many minutes are
     spent on exploring, in this process. Raises ExpectationsError where the file of expectations cannot be used,
     RunFolderError where ``out`` will not do, ClusterError without a cluster.
@@ -56,14 +59,11 @@ def verify(
     expectations = Expectations(settings.expect)
     run = Run(out or _free_folder(), settings, command, expectations, resume)
     errors, lost = Console(stderr=True), dict[int, str]()
-    with ExitStack() as stack, Progress(
+    workers = {one.name: one for one in crew}
+    with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[verdicts]}"), console=errors, transient=True,
     ) as progress:  # fmt: skip
-        # One worker an implementation for the whole run: a start takes seconds. None starts before it is asked.
-        workers = {
-            one.name: stack.enter_context(one) for one in crew(settings.implementations, settings.timeout)
-        }
         task = progress.add_task("starting", total=settings.cases, verdicts="")
         counted, pending = Counter[str](), run.pending
 
@@ -83,15 +83,19 @@ def verify(
                 write_shard(run.folder, shard)
                 progress.update(task, advance=shard.cases)
         else:
-            for shard in judge_shards(
-                settings, expectations, pending, announce, judged, list(workers.values())
-            ):
+            for shard in judge_shards(settings, expectations, pending, announce, judged, crew):
                 write_shard(run.folder, shard)
         if explore:
-            explorer = Explorer(settings, expectations, list(workers.values()), announce, judged)
+            from .explore import Explorer, explore_into
+
+            explorer = Explorer(settings, expectations, crew, announce, judged)
             explore_into(run.folder, explorer, explore)
         tally, explored = run.tally(), run.tally(EXPLORED)
-        extras = {"explored": told(settings, tally, explored)} if explored.counted.cases else dict[str, Any]()
+        extras = dict[str, Any]()
+        if explored.counted.cases:
+            from .explore import told
+
+            extras["explored"] = told(settings, tally, explored)
         tally.merge(explored)
         findings, minimal = tally.findings(expectations), list[Finding]()
         progress.update(task, total=len(findings), completed=0, description="shrinking findings")
@@ -104,30 +108,45 @@ def verify(
             found.append(standing)
             progress.update(task, advance=1)
         if full_report:
-            progress.update(
-                task, total=len(workers), completed=0, description="measuring functions and conventions"
-            )
-            extras["portraits"] = dict[str, Any]()
-            for name, worker in workers.items():
-                extras["portraits"][name] = portrait(worker, settings.precisions)
-                progress.update(task, advance=1)
+            extras["portraits"] = _portraits(workers, settings.precisions, progress, task)
             progress.update(task, total=None, completed=0, description="asking others for what was found")
             minimal = [with_others(finding, workers) for finding in minimal]
     content = run.close(tally, minimal, found, lost, extras)
     if drafted:
-        from .draft import write_draft
-
-        try:
-            write_draft(drafted, expectations, minimal, found)
-        except OSError as error:
-            raise RunFolderError(f"{error.filename or drafted} cannot be written: {error.strerror}") from None
+        _draft(drafted, expectations, minimal, found)
     _tell(content, run.folder)
     return exit_status(content)
 
 
+def _draft(
+    path: Path, expectations: Expectations, findings: Sequence[Finding], found: Sequence[Standing]
+) -> None:
+    """Draft expectations from what was found."""
+    from .draft import write_draft
+
+    try:
+        write_draft(path, expectations, findings, found)
+    except OSError as error:
+        raise RunFolderError(f"{error.filename or path} cannot be written: {error.strerror}") from None
+
+
+def _portraits(
+    workers: Mapping[str, Worker], precisions: Sequence[str], progress: Progress, task: TaskID
+) -> dict[str, Any]:
+    """Measure every implementation's functions and conventions."""
+    from .portrait import portrait
+
+    progress.update(task, total=len(workers), completed=0, description="measuring functions and conventions")
+    found = dict[str, Any]()
+    for name, worker in workers.items():
+        found[name] = portrait(worker, precisions)
+        progress.update(task, advance=1)
+    return found
+
+
 def _description(what: Case | Goal) -> str:
     """Say in a few words what is being judged."""
-    if isinstance(what, Goal):
+    if not isinstance(what, Case):
         return f"exploring {what.implementation}, {what.equation}"
     network = what.architecture
     layers = " ".join(layer.activation for layer in network.layers[-2:])
@@ -139,6 +158,8 @@ def _tell(content: Mapping[str, Any], folder: Path) -> None:
     console, report = Console(), folder / "report.html"
     summary(content, console)
     if "explored" in content:
+        from .explore import lines
+
         for line in lines(content["explored"]):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     try:

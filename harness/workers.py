@@ -125,6 +125,8 @@ class Worker:
         self._pid: int | None = None
         self._look = 0.0  # when its memory is looked at next
         self._failures, self._answered = 0, False
+        self._ahead = False  # whether the child is to start before it has a case
+        self._born = 0.0
         self._last_reason = ""
         self._closing = False
         # Between submit and the end: no case may slip in after the last. Notified where there is room again.
@@ -139,6 +141,16 @@ class Worker:
     def pid(self) -> int | None:
         """The process id of the child, or of the last there was; it leads its own process group."""
         return self._pid
+
+    def start(self) -> None:
+        """Start the child before there is a case for it: its imports take a while, and so do ours.
+
+        One that cannot be started fails its first case.
+        """
+        with self._lock:
+            self._ahead = True
+            if not self._closing:
+                self._notify()
 
     def submit(self, case: Case) -> Future[Answer]:
         """Ask for a case; the futures resolve in order, always with an Answer.
@@ -180,6 +192,10 @@ class Worker:
         try:
             while True:
                 if not self._waiting:
+                    if self._ahead and self._child is None:
+                        self._ahead = False
+                        with contextlib.suppress(BrokenError):
+                            self._start()
                     self._poll(None)
                     continue
                 began = time.monotonic()
@@ -192,7 +208,7 @@ class Worker:
             raise
         finally:
             if self._child is not None:
-                self._child.end(GRACE if not self._waiting else 0.0)
+                self._child.end(0.0 if self._waiting or self._child.fresh else GRACE)
             self._return_loans()
             self._shelf = None
             with self._lock:
@@ -228,7 +244,7 @@ class Worker:
             self._last_reason = _line(str(broken))
             return Answer("failed", message=self._last_reason + self._stop())
         if child.fresh:  # the next start will not take much longer, so a hang is found sooner
-            self._startup = min(self._startup, STARTS_VARY * (time.monotonic() - began) + 1)
+            self._startup = min(self._startup, STARTS_VARY * (time.monotonic() - self._born) + 1)
             child.give_way()
         child.fresh = False
         if answer.outcome == "failed":
@@ -272,7 +288,7 @@ class Worker:
         return document
 
     def _start(self) -> Child:
-        self._sent = 0
+        self._sent, self._born = 0, time.monotonic()
         if self.name.startswith(EXEC):
             self._child = Child(self._argv)
         else:

@@ -129,7 +129,8 @@ def _environment() -> Environment:
     environment.globals.update(
         signs=SIGNS,
         equations=EQUATIONS,
-        scripts=[Markup(text) for text in scripts],  # ours, as the style sheet is
+        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # ours, as the scripts are
+        scripts=[Markup(text) for text in scripts],
         hashes=" ".join(f"'sha256-{_digest(text)}'" for text in scripts),
     )
     return environment

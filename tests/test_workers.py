@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pytest
 from gradparity import Architecture, Case, Cost, Layer, Parameters
 from gradparity.adapters.registry import UnknownImplementationError
 from gradparity.harness import workers
-from gradparity.harness.child import NICE
+from gradparity.harness.child import GRACE, NICE
 from gradparity.harness.judgement import judge
 from gradparity.harness.verdict import Verdict
 from gradparity.harness.workers import FAILURES_AT_FIRST, Answer, Worker, longest_answer
@@ -84,6 +84,14 @@ def ask(
         if pid is not None:
             gone(pid)
     return answers
+
+
+def until(done: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if done():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it never came about")
 
 
 def gone(pid: int) -> None:
@@ -496,6 +504,49 @@ def test_a_child_does_not_outlive_a_parent_that_is_killed(after: int) -> None:
 def test_a_worker_that_was_asked_nothing_starts_nothing() -> None:
     with Worker(name("fine"), TIMEOUT) as worker:
         pass
+    assert worker.pid is None
+
+
+def test_a_worker_may_start_before_it_is_asked() -> None:
+    with Worker(name("fine"), TIMEOUT, STARTUP) as worker:
+        worker.start()
+        until(lambda: worker.pid is not None)
+        began = worker.pid
+        for case in LUCKY:
+            right(worker.submit(case).result(timeout=60), case)
+        assert worker.pid == began
+    gone(began or 0)
+
+
+def test_one_that_started_and_was_asked_nothing_ends_at_once() -> None:
+    began = time.monotonic()
+    with Worker(name("hang-at-start"), TIMEOUT, STARTUP) as worker:
+        worker.start()
+        until(lambda: worker.pid is not None)
+    assert time.monotonic() - began < GRACE
+    gone(worker.pid or 0)
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("exec:/no/such/program", "cannot be started: no command is called '/no/such/program'"),
+        (name("crash-at-start"), "the process ended with exit status 3"),
+    ],
+)
+def test_one_that_cannot_start_before_it_is_asked_says_so_then(program: str, expected: str) -> None:
+    with Worker(program, TIMEOUT, STARTUP) as worker:
+        worker.start()
+        time.sleep(0.3)
+        answers = [worker.submit(case).result(timeout=60) for case in LUCKY]
+    assert [reason(answer) for answer in answers[:FAILURES_AT_FIRST]] == [expected] * FAILURES_AT_FIRST
+    assert reason(answers[3]) == f"given up after 3 failures in a row: {expected}"
+
+
+def test_a_worker_that_was_closed_does_not_start() -> None:
+    worker = Worker(name("fine"), TIMEOUT)
+    worker.close()
+    worker.start()
     assert worker.pid is None
 
 
