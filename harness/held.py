@@ -64,7 +64,7 @@ class Held:
             return interval.worst(self.result)
         with np.errstate(all="ignore"):
             off = self.result - interval.mid
-            margin = np.abs(off, out=off).astype(np.float64, copy=False)
+            margin = np.abs(off, out=off).astype(interval.rad.dtype, copy=False)
             margin /= interval.rad
         worst = margin.reshape(n, -1).max(axis=1, initial=0.0)
         if not (worst < np.inf).all():  # or one is a NaN

@@ -18,7 +18,7 @@ from .nearby import Near, nearby
 from .network import Array, Case, Gradients
 from .rounding.balls import Ball
 from .rounding.given import Given, Product, given
-from .rounding.leading import Leading, UnknownError
+from .rounding.leading import DEFLATION, Leading, UnknownError
 from .rounding.model import Model, model, quick, rough
 from .stack import MixedError, Stack, stacked_answers
 
@@ -155,7 +155,7 @@ class Links:
             size = np.maximum(some.max(axis=axes), -some.min(axis=axes)).astype(np.float64)
             if isinstance(ball, Product):
                 return RankOne(ball.mid, ball.rows, ball.columns, ball.least, size)
-            return Interval(ball.mid, ball.rad, size, ball.kinked)
+            return Interval(ball.mid, ball.rad * DEFLATION, size, ball.kinked)
 
     def _strict_cost(self) -> Interval | None:
         """Enclose the cost by what adding up its terms adds: that of their sum so many times rounded, at least."""

@@ -100,6 +100,11 @@ class Given(Ball):
         z = self.mid.astype(np.float64, copy=False)
         return Span(self.model, z, z)
 
+    @cached_property
+    def _own(self) -> Span:
+        """The points in the midpoints' own precision; what those are off is in no radius."""
+        return Span(self.model.without_midpoints, self.mid, self.mid)
+
     @property
     def mT(self) -> Ball:
         """The transpose of every matrix."""
@@ -187,12 +192,13 @@ class Given(Ball):
         return first.lo if enough else formulas[0](self.mid, *(ball.mid for ball in exact)), err
 
     def first(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
-        """Evaluate by the first formula only, and leave its error until somebody asks."""
-        function, z = function.first, self._at.lo
-        if self.off or len(function.pieces) > 1 or self.mid.dtype.itemsize > z.dtype.itemsize:
+        """Evaluate by the first formula only, as midpoints are, and leave its error until somebody asks."""
+        function = function.first
+        if self.off or len(function.pieces) > 1:
             return self.apply(function, order, exact)
-        around = [Span(self.model, *(np.asarray(ball.mid, np.float64),) * 2) for ball in exact]
-        return Evaluated(self.model, function.pieces[0].formulas(order)[0](self._at, *around), z.shape)
+        model = self._own.model
+        around = [Span(model, ball.mid, ball.mid) for ball in exact]
+        return Evaluated(model, function.pieces[0].formulas(order)[0](self._own, *around), self.shape)
 
 
 def chosen(first: Array, one: Ball, other: Ball) -> Ball:
@@ -218,7 +224,7 @@ class Evaluated(Ball):
     @cached_property
     def rad(self) -> Array:  # type: ignore[override]
         """The radius, which a Ball has from the start."""
-        return np.broadcast_to(np.asarray(self._span.err), self.mid.shape)
+        return np.broadcast_to(np.asarray(self._span.err, self.mid.dtype), self.mid.shape)
 
 
 class Product(Ball):

@@ -9,6 +9,7 @@ right all the more, and one that is not is looked at in full.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from .model import REDUCTION_ROUNDINGS
 if TYPE_CHECKING:
     from ..scalar import Scalar
 
+
+#: Radii in float32 are off by so much at most, after 250 roundings.
+DEFLATION = 1 - 2.0**-16
 
 #: The radius of a sum of n random terms is about n^1.5 u of it: beside that, a factor's error of u or so goes unnoticed
 #: where the factor is no less than this over n^1.5.
@@ -41,6 +45,16 @@ class Leading:
 
     def __init__(self, ball: Ball) -> None:
         self.ball = ball
+
+    @cached_property
+    def rad(self) -> Array:
+        """The radius, in numbers of the midpoints' kind, which take half of the time where those are float32."""
+        ball, kind = self.ball, self.ball.mid.dtype
+        if isinstance(ball, Product):
+            return np.asarray(ball.rows.astype(kind, copy=False) * ball.columns.astype(kind, copy=False))
+        if isinstance(ball, Given):
+            return np.asarray(np.abs(ball.mid) * (ball.off * ball.model.unit))
+        return ball.rad.astype(kind, copy=False)
 
     def _new(self, mid: Array, rad: Array, *others: Leading) -> Leading:
         ball = Ball.certain(self.ball.model, mid, rad, 1)
@@ -72,31 +86,31 @@ class Leading:
 
     def __sub__(self, other: Leading) -> Leading:
         mid = self.ball.mid - other.ball.mid
-        rad = self.ball.model.unit * np.abs(mid).astype(np.float64, copy=False)
-        for ball in (self.ball, other.ball):
-            if not isinstance(ball, Given) or ball.off:
-                rad += ball.rad
+        rad = self.ball.model.unit * np.abs(mid)
+        for one in (self, other):
+            if not isinstance(one.ball, Given) or one.ball.off:
+                rad += one.rad
         return self._new(mid, rad, other)
 
     def __mul__(self, other: Leading) -> Leading:
         one, o = self.ball, other.ball
-        size = np.abs(o.mid).astype(np.float64, copy=False)
+        size = np.abs(o.mid)
         matters = np.ones(1, bool)
         if isinstance(one, Product):
             least = size.min(axis=OF_A_CASE[-size.ndim :], keepdims=True)
             matters = least * one.terms**1.5 < MATTERS
-        rad = size * one.rad
+        rad = size * self.rad
         if matters.any():
-            other_rad = np.abs(one.mid) * o.rad
+            other_rad = np.abs(one.mid) * other.rad
             rad += other_rad if matters.all() else np.where(matters, other_rad, 0.0)
         return self._new(one.mid * o.mid, rad, other)
 
     def __rmul__(self, other: float) -> Leading:
-        return self._new(other * self.ball.mid, abs(other) * self.ball.rad)
+        return self._new(other * self.ball.mid, abs(other) * self.rad)
 
     def divided(self, m: int) -> Leading:
         """Divide by the batch size."""
-        mid, rad = self.ball.mid / m, self.ball.rad / m
+        mid, rad = self.ball.mid / m, self.rad / m
         rad += self.ball.model.several(REDUCTION_ROUNDINGS) * np.abs(mid)
         return self._new(mid, rad)
 

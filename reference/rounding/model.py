@@ -13,8 +13,8 @@ may be rounded at every operation, as if each were a kernel of its own, or not b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 import ml_dtypes
@@ -95,6 +95,11 @@ class Model:
     def several(self, roundings: int) -> float:
         """Bound the relative error of several roundings in a row."""
         return roundings * self.unit / (1 - roundings * self.unit)
+
+    @cached_property
+    def without_midpoints(self) -> Model:
+        """The same, but for how far midpoints are off: what is narrower by that may be around any of those."""
+        return replace(self, unit=self.unit - float(np.finfo(self.midpoint).eps) / 2)
 
     def constant_error(self, value: float) -> float:
         """Bound the rounding of a constant: 0 where the precision holds it exactly, else relative u."""

@@ -25,7 +25,10 @@ Error = Array | float | Callable[[], Array | float]
 
 
 class Span:
-    """[lo, hi] and err, elementwise (float64 arrays of one shape), in a model of rounding."""
+    """[lo, hi] and err, elementwise, in a model of rounding.
+
+    These are float64 arrays of one shape, or of the midpoints' kind where what those are off is in no radius.
+    """
 
     __array_ufunc__ = None  # so that ndarray + Span asks the Span
 
@@ -85,7 +88,7 @@ class Span:
     def _lift(self, other: Any) -> Span:
         if isinstance(other, Span):
             return other
-        at = np.asarray(other, np.float64)
+        at = np.asarray(other, self.lo.dtype)
         return Span(self.model, at, at, self.model.constant_error(other), abs(other))
 
     def __neg__(self) -> Span:
