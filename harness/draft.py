@@ -24,12 +24,12 @@ HEAD = "What is known to diverge. Entries with an empty reason are refused: say 
 def write_draft(
     path: Path, expectations: Expectations, findings: Iterable[Finding], standings: Iterable[Standing]
 ) -> None:
-    """Write what still holds as it was, and what nobody expected without a reason; its cases lie beside the file.
+    """Write what still holds, or may elsewhere, as it was, and what nobody expected without a reason.
 
-    The folder of cases is called as the file is.
+    Cases lie beside the file. Their folder is called as the file is.
     """
     entries = list[tuple[dict[str, object], str]]()
-    held = dict.fromkeys(one.expectation for one in standings if one.holds)
+    held = dict.fromkeys(one.expectation for one in standings if one.holds or one.expectation.not_everywhere)
     for one in held:
         kept = _kept(path, expectations, one)
         entries.append(({**msgspec.structs.asdict(one), "cases": kept}, ""))

@@ -84,6 +84,8 @@ def _standing(
         why = "this run does not show it, and it names no case that does"
     elif declined == len(documents):
         return Standing(name, one, precision, 0, None, "not tried: its cases were not answered")
+    elif one.not_everywhere:
+        return Standing(name, one, precision, 0, None, "does not show here: it depends on the processor")
     else:
         why = "neither this run nor its own case shows it"
     return Standing(name, one, precision, 0, False, f"{why}: if it was mended, remove it")

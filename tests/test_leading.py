@@ -18,7 +18,17 @@ from gradparity.reference.stack import Stack, stacked_answers
 
 WIDTH, BATCH = 96, 32
 REFERENCE = load("")
-REGIMES = ("ordinary", "saturated", "sweep", "kinks", "tiny", "large", "zeros", "mixed_magnitudes", "not_finite")
+REGIMES = (
+    "ordinary",
+    "saturated",
+    "sweep",
+    "kinks",
+    "tiny",
+    "large",
+    "zeros",
+    "mixed_magnitudes",
+    "not_finite",
+)
 COUPLED = ("softmax", "log_softmax")
 
 
