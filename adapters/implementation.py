@@ -30,7 +30,7 @@ def affordable(case: Case) -> None:
     """Decline what forward mode cannot do: too many passes, or numbers that spoil what they do not reach."""
     if columns(case) > MOST_COLUMNS:
         raise UnsupportedError(
-            f"forward mode takes a pass for each number, here {columns(case)} of {MOST_COLUMNS}"
+            f"forward mode takes a pass for each number, and is asked for {MOST_COLUMNS} at most"
         )
     if not all(np.isfinite(array).all() for array in case.tensors().values()):
         raise UnsupportedError(f"{_ZEROS}, and zero times NaN or infinity is NaN everywhere")

@@ -55,6 +55,8 @@ def _drafted(path: Path, finding: Finding) -> dict[str, object]:
         "function": function,
         # A slope is in both; and who has a wrong slope may still have the right value.
         "equation": SLOPE if function in ACTIVATIONS and finding.equation in SLOPE else finding.equation,
+        # z's, alone, since the equation is also that of a, and so of every function.
+        "array": broken.kind if broken.kind == "z" else "",
         "precision": (finding.precision,),
         "reason": "",
         "cases": (_written(path, f"{mark[-60:]}-{case.id}.safetensors", write_case(case)),),
@@ -89,7 +91,7 @@ def toml(entries: Iterable[tuple[dict[str, object], str]], head: str = HEAD) -> 
         if comment:
             table.add(tomlkit.comment(" ".join(comment.split())))
         for name, value in given.items():
-            if name == "reason" or value not in ("", (), (-math.inf, math.inf)):
+            if name == "reason" or value not in ("", (), False, (-math.inf, math.inf)):
                 table.add(name, _array(name, value) if isinstance(value, tuple) else value)
         listed.append(table)
     document.add("expect", listed)

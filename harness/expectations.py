@@ -4,6 +4,7 @@
     implementation = ["torch:eager", "keras:torch"]     # or a framework, in any mode: ["torch"]
     function = "softplus"                               # an activation or a cost, or: equation = "BP3", or both
     equation = ["BP1", "BP2"]                           # left out, any: the function's value and its slope
+    array = "a"                                         # z, a, cost, delta, db or dW; left out, any
     precision = ["float64"]
     z = [20.0, inf]                                     # where in the input range; left out, anywhere
     not_finite = true                                   # only where NaN or infinity would be right; left out, anywhere
@@ -44,6 +45,7 @@ _NOT_FINITE = ("nan", "inf", "-inf")
 Text = Annotated[str, Meta(min_length=1)]
 Equation = Literal["forward", "cost", "BP1", "BP2", "BP3", "BP4"]
 Precision = Literal["float64", "float32", "bfloat16", "float16"]
+Kind = Literal["z", "a", "cost", "delta", "db", "dW"]
 
 
 class ExpectationsError(Exception):
@@ -56,6 +58,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     implementation: Annotated[tuple[Text, ...], Meta(min_length=1)]
     function: str = ""
     equation: Equation | Literal[""] | tuple[Equation, ...] = ""
+    array: Kind | Literal[""] = ""
     precision: Annotated[tuple[Precision, ...], Meta(min_length=1)]
     z: tuple[float, float] = (-math.inf, math.inf)
     not_finite: bool = False
@@ -94,7 +97,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     @property
     def subject(self) -> str:
         """Name what is at fault."""
-        return " ".join(filter(None, (" or ".join(self.equations), self.function)))
+        return " ".join(filter(None, (" or ".join(self.equations), self.array, self.function)))
 
     def is_about(self, implementation: str, version: str) -> bool:
         """Whether an implementation is one of these modes, or a mode of this framework, in one of the versions."""
@@ -110,6 +113,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return (
             precision in self.precision
             and (not self.equations or broken.equation in self.equations)
+            and self.array in ("", broken.kind)
             and (not self.not_finite or broken.certificate.exact in _NOT_FINITE)
             and (not self.function or self.function in functions_at_fault(network, broken))
             and (broken.z is None or self.z[0] <= broken.z <= self.z[1] or self.z == (-math.inf, math.inf))

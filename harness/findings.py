@@ -91,7 +91,7 @@ class Collector:
     def add(self, divergence: Divergence) -> None:
         """Take in one divergence."""
         blamed, case = divergence.blamed, divergence.case
-        kind = blamed.name.rstrip("0123456789")
+        kind = blamed.kind
         of_a_neuron = kind == "a" or blamed.equation in ("BP1", "BP2")
         activation = case.architecture.layers[blamed.layer - 1].activation if of_a_neuron else ""
         cost = case.architecture.cost.name if blamed.equation in ("BP1", "cost") else ""

@@ -57,7 +57,7 @@ class Cause:
 
 def cause(case: Case, broken: Broken) -> Cause:
     """Give the cause of what broke."""
-    return Cause(broken.name.rstrip("0123456789"), functions_at_fault(case.architecture, broken))
+    return Cause(broken.kind, functions_at_fault(case.architecture, broken))
 
 
 class Shrinker:
@@ -197,7 +197,7 @@ def links_alone(case: Case, answer: Gradients, broken: Broken) -> Iterator[Case]
     if answer.z is None or answer.delta is None or answer.a is None:
         return
     network, l = case.architecture, broken.layer
-    layer, kind = network.layers[l - 1], broken.name.rstrip("0123456789")
+    layer, kind = network.layers[l - 1], broken.kind
     last = l == network.depth
     z, upstream = answer.z[l - 1], _from_above(case, answer, l)
     if kind in ("a", "delta", "cost"):

@@ -81,6 +81,11 @@ class Broken:
     #: The component's own weighted input z^l, where it has one: where in the input range it happened.
     z: float | None = None
 
+    @property
+    def kind(self) -> str:
+        """The kind of array it is in: z, a, cost, delta, db or dW."""
+        return self.name.rstrip("0123456789")
+
 
 @dataclass(frozen=True)
 class Judged:

@@ -119,6 +119,15 @@ def test_an_entry_about_an_equation_is_about_no_other(tmp_path: Path) -> None:
     assert one.subject == "BP3"
 
 
+def test_an_entry_about_an_array_is_about_no_other(tmp_path: Path) -> None:
+    # What is known of a matrix product must not excuse the activation behind it, which is the same equation's.
+    text = ENTRY.replace('function = "softplus"', 'equation = "forward"\narray = "z"')
+    (one,) = Expectations(written(tmp_path, text)).entries
+    assert one.covers(NETWORK, "float64", broken("forward", "z1", None))
+    assert not one.covers(NETWORK, "float64", broken("forward", "a1", 20.5))
+    assert one.subject == "forward z"
+
+
 @pytest.mark.parametrize(("exact", "covered"), [("nan", True), ("inf", True), ("-inf", True), ("1.0", False)])
 def test_an_entry_about_what_is_not_finite(exact: str, covered: bool, tmp_path: Path) -> None:
     text = ENTRY.replace('function = "softplus"', 'equation = "BP4"\nnot_finite = true')
@@ -269,6 +278,7 @@ def test_what_depends_on_the_processor_need_not_show(
         ("forward", "a1", {"function": "softplus", "equation": "forward"}),
         ("cost", "cost", {"function": "hinge", "equation": "cost"}),
         ("BP4", "dW1", {"equation": "BP4"}),
+        ("forward", "z1", {"equation": "forward", "array": "z"}),
     ],
 )
 def test_a_draft_covers_what_was_found(
@@ -279,7 +289,7 @@ def test_a_draft_covers_what_was_found(
     collector.add(Divergence(found, "torch:eager", broken(equation, name, 1.0)))
     write_draft(tmp_path / "mine.toml", Expectations(written(tmp_path, "")), collector.findings(), [])
     (one,) = tomllib.loads((tmp_path / "mine.toml").read_text())["expect"]
-    assert {key: one[key] for key in ("function", "equation") if key in one} == drafted
+    assert {key: one[key] for key in ("function", "equation", "array") if key in one} == drafted
 
 
 def test_a_draft_is_refused_until_its_reasons_are_filled_in(gradparity: Gradparity, tmp_path: Path) -> None:
