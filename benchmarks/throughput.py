@@ -5,7 +5,7 @@ overhead   all the time of a campaign in one process, beside those of the implem
            three in one campaign, which share drawing and hashing the cases, in float64, in float32, and with both in
            turns, as campaigns draw them. Rounds take turns; medians of their ratios.
 growth     milliseconds a case against the number of parameters, and the exponent between the largest two.
-jobs       cases a second of an ordinary campaign, once its processes have started, in one process and in two, in turns.
+jobs       cases a second of an ordinary campaign, in one process and in two, in turns, while all of them judge.
 starts     seconds until a command has answered.
 memory     the parent's resident memory after so many cases; takes half an hour, and is left out unless it is named.
 
@@ -146,7 +146,10 @@ def growth() -> list[Record]:
 
 
 def rate(names: tuple[str, ...], number: int, shards: int) -> float:
-    """Give the cases a second of a campaign in so many processes, from when each has finished its first shard."""
+    """Give the cases a second of a campaign in so many processes, while all of them judge.
+
+    That is from when each has finished its first shard, until one has none left; how long the others go on is chance.
+    """
     from gradparity.harness.cluster import judge_side_by_side
 
     settings, lost = Settings(names, cases=64 * shards, seed=1), dict[int, str]()
@@ -155,9 +158,9 @@ def rate(names: tuple[str, ...], number: int, shards: int) -> float:
         if number == 1
         else judge_side_by_side(settings, Expectations(""), settings.shards, number, "", lost)
     )
-    times = [time.perf_counter() for _ in finished]
+    times = [time.perf_counter() for _ in finished][number - 1 : shards - number + 1]
     assert not lost, lost
-    return 64 * (shards - number) / (times[-1] - times[number - 1])
+    return 64 * (len(times) - 1) / (times[-1] - times[0])
 
 
 def jobs() -> list[Record]:

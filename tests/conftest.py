@@ -15,11 +15,15 @@ from gradparity.harness.campaign import Settings
 from gradparity.harness.expectations import Expectations
 from gradparity.harness.run import Run
 from gradparity.harness.shards import judge_shards, write_shard
+from threadpoolctl import threadpool_limits
 
 Gradparity = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # Where the tests were started in the background, interrupts are ignored, and would be by all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Two processes test on two cores: BLAS's own threads wait for one another by spinning, on the core of the other.
+threadpool_limits(1, "blas")
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_four_ways_to_misbehave_are_four_reasons_and_harm_nobody(
     modes = ("kill", "hang", "garbage", "shape")
     names = [program(mode, tmp_path.name) for mode in modes]
     done = gradparity(
-        "verify", "reference", *names, "--cases", "24", "--seed", "11", "--timeout", "5", "--out", "run"
+        "verify", "reference", *names, "--cases", "24", "--seed", "2", "--timeout", "5", "--out", "run"
     )
     assert done.returncode == 1
     content = run_json(tmp_path / "run")
