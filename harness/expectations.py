@@ -4,7 +4,7 @@
     implementation = ["torch:eager", "keras:torch"]     # or a framework, in any mode: ["torch"]
     function = "softplus"                               # an activation or a cost, or: equation = "BP3", or both
     equation = ["BP1", "BP2"]                           # left out, any: the function's value and its slope
-    array = "a"                                         # z, a, cost, delta, db or dW; left out, any
+    array = "delta"                                     # z, a, cost, delta, db or dW; left out, any
     precision = ["float64"]
     z = [20.0, inf]                                     # where in the input range; left out, anywhere
     not_finite = true                                   # only where NaN or infinity would be right; left out, anywhere
@@ -46,6 +46,10 @@ Text = Annotated[str, Meta(min_length=1)]
 Equation = Literal["forward", "cost", "BP1", "BP2", "BP3", "BP4"]
 Precision = Literal["float64", "float32", "bfloat16", "float16"]
 Kind = Literal["z", "a", "cost", "delta", "db", "dW"]
+#: An array is the result of one of these.
+_EQUATIONS: dict[str, tuple[str, ...]] = {
+    "z": ("forward",), "a": ("forward",), "cost": ("cost",), "delta": ("BP1", "BP2"), "db": ("BP3",), "dW": ("BP4",),
+}  # fmt: skip
 
 
 class ExpectationsError(Exception):
@@ -78,6 +82,10 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             near = difflib.get_close_matches(self.function, (*ACTIVATIONS, *COSTS), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"function: {self.function!r} is neither an activation nor a cost{hint}")
+        if self.array and self.equations and not set(self.equations) & set(_EQUATIONS[self.array]):
+            raise ValueError(
+                f"array: {self.array} is no result of {' or '.join(self.equations)}, so this covers nothing"
+            )
         if not self.z[0] <= self.z[1]:
             raise ValueError("z: is no range; give the lower end first")
         if self.link and not self.link.startswith(("https://", "http://")):

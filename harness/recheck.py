@@ -19,7 +19,8 @@ Key = tuple[str, int, str]
 class Standing:
     """What became of one entry, for one implementation and precision.
 
-    ``holds`` is None where nothing was tried. ``why`` says it for a person.
+    ``holds`` is None where nothing was tried, or where it depends on the processor and does not show. ``why``
+    says it for a person.
     """
 
     implementation: str

@@ -264,7 +264,7 @@ class Worker:
                     raise BrokenError(child.ending())
                 now = time.monotonic()
                 if now >= began + limit:
-                    raise BrokenError(f"no answer within {limit:.4g} s{child.fragment()}")
+                    raise BrokenError(f"no answer within {round(limit, 2):g} s{child.fragment()}")
                 if now >= self._look:
                     self._look = now + LOOK
                     if child.resident() > self._memory:

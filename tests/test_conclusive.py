@@ -31,14 +31,17 @@ def counted(cases: Iterable[Case], everything: bool = True) -> Counter[Verdict]:
     return found
 
 
+def in_a_campaign(settings: Settings) -> Counter[Verdict]:
+    return Counter(Verdict(row.verdict) for judged in campaign(settings, Clock()) for row in judged.rows)
+
+
 def share(found: Counter[Verdict]) -> float:
     return found[Verdict.INCONCLUSIVE] / found.total()
 
 
 @pytest.mark.parametrize("seed", [0, 7])
 def test_hardly_any_verdict_is_inconclusive(seed: int) -> None:
-    run = campaign(Settings(("reference",), 320, seed), Clock())
-    found = Counter(Verdict(row.verdict) for judged in run for row in judged.rows)
+    found = in_a_campaign(Settings(("reference",), 320, seed))
     assert found.total() > 7_000
     assert share(found) < MOST
     assert found[Verdict.DIVERGES] == 0
@@ -71,6 +74,12 @@ def test_bounds_that_went_vacuous_are_noticed(everything: bool, monkeypatch: pyt
         monkeypatch.setattr(module, "INFLATION", 1e17)
     found = counted(draw_cases(Settings((), 40, 0, ("float64",))), everything)
     assert share(found) > 0.5
+
+
+def test_a_campaign_of_vacuous_bounds_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (enclosure, links):
+        monkeypatch.setattr(module, "INFLATION", 1e17)
+    assert share(in_a_campaign(Settings(("reference",), 40, 0, ("float64",)))) > 0.5
 
 
 def test_a_bound_that_may_be_as_wide_as_it_likes_would_not_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,8 @@ NETWORK = Architecture(2, (Layer(3, "softplus"), Layer(3, "tanh")), Cost("hinge"
         (ENTRY.replace("[20.0, inf]", "[1, -1]"), ", line 6, key 'z': is no range; give the lower end first"),
         (ENTRY + 'versions = "new"', ", line 8, key 'versions': 'new' is no version specifier, as in '>=2"),
         (ENTRY + 'link = "javascript:alert(1)"', ", line 8, key 'link': 'javascript:alert(1)' is no address"),
+        (ENTRY + 'equation = "BP3"\narray = "z"', ", line 9, key 'array': z is no result of BP3, so this covers"),
+        (ENTRY + 'equation = "BP3"\narray = "y"', ", line 9, key 'array': Invalid enum value 'y'"),
         (ENTRY + "tolerance = 1e-5", ", line 8, key 'tolerance': Object contains unknown field `tolerance`"),
         (ENTRY.replace("function =", "# function"), ", line 2, key 'function': is missing; name an activation"),
         ("expected = []", ", line 1, key 'expected': Object contains unknown field `expected`"),
