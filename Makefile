@@ -4,6 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Bytecode of what is used is kept, also where containers tell Python to keep none: hundreds of processes start here, and
+# each would compile all that it imports. What is never used need not be compiled: most of the frameworks, for a minute.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: verify test lint others conformance clean
 
 # Exit status 1 says that something diverges, which is an answer and no failure of `make`.
@@ -36,7 +40,7 @@ conformance:
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[frameworks,develop]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[frameworks,develop]'
 	touch $@
 
 clean:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 
 import flint
@@ -93,13 +94,18 @@ def against_the_document(name: str, found: list[Convention], precision: str, tab
     return wrong + [f"{key}: gone" for key in lines if key not in shown]
 
 
+@lru_cache(maxsize=1)
+def conventions_of(worker: Worker, precision: str) -> list[Convention]:
+    """Measure what both tables are about."""
+    return list(conventions.conventions(worker.submit, [precision]))
+
+
 @pytest.mark.parametrize("table", ["kinks and zeros", "underflow"])
 @pytest.mark.parametrize("precision", conventions.DOCUMENTED)
 def test_conventions_are_those_in_the_document(worker: Worker, precision: str, table: str) -> None:
     if not pinned(worker.name):
         pytest.skip(f"docs/conventions.md was measured with another version of {worker.name}")
-    found = list(conventions.conventions(worker.submit, [precision]))
-    assert against_the_document(worker.name, found, precision, table) == []
+    assert against_the_document(worker.name, conventions_of(worker, precision), precision, table) == []
 
 
 def test_what_the_frameworks_are_known_to_take_on_kinks_is_in_the_document() -> None:
