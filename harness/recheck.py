@@ -20,7 +20,7 @@ class Standing:
     """What became of one entry, for one implementation and precision.
 
     ``holds`` is None where nothing was tried, or where it depends on the processor and does not show. ``why``
-    says it for a person.
+    says it for a person. ``tried`` is False where this run does not draw it, and its own cases were declined.
     """
 
     implementation: str
@@ -30,6 +30,7 @@ class Standing:
     cases: int
     holds: bool | None
     why: str
+    tried: bool = True
 
 
 def standings(
@@ -72,7 +73,7 @@ def _standing(
     if cases:
         return Standing(name, one, precision, cases, True, f"shown by {cases} of the run's cases")
     if one.function and one.function not in drawn:
-        return Standing(name, one, precision, 0, None, "not tried: this run does not draw it")
+        return Standing(name, one, precision, 0, None, "not tried: this run does not draw it", tried=False)
     ask, declined = asking(worker), 0
     documents = expectations.cases(one, precision)
     for case in documents:
@@ -84,7 +85,7 @@ def _standing(
     if not documents:
         why = "this run does not show it, and it names no case that does"
     elif declined == len(documents):
-        return Standing(name, one, precision, 0, None, "not tried: its cases were not answered")
+        return Standing(name, one, precision, 0, None, "not tried: its cases were not answered", tried=False)
     elif one.not_everywhere:
         return Standing(name, one, precision, 0, None, "does not show here: it depends on the processor")
     else:

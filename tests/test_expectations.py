@@ -260,17 +260,25 @@ def test_its_own_case_is_asked_where_the_run_does_not_show_it(gradparity: Gradpa
     assert (found.holds, found.cases, found.why) == (True, 0, "shown by its own case")
 
 
+@pytest.mark.parametrize("answered", [True, False])
 @pytest.mark.parametrize(("everywhere", "holds"), [(True, False), (False, None)])
-def test_what_depends_on_the_processor_need_not_show(
-    gradparity: Gradparity, tmp_path: Path, everywhere: bool, holds: bool | None
+def test_what_depends_on_the_processor_need_not_show_but_is_tried(
+    gradparity: Gradparity,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    everywhere: bool,
+    holds: bool | None,
+    answered: bool,
 ) -> None:
     gradparity(*VERIFY, "plain")
     finding = run_json(tmp_path / "plain")["findings"][0]
     text = entry(implementation=["reference"], cases=[f"plain/{finding['case']}"])
     file = written(tmp_path, text if everywhere else text + "not_everywhere = true\n")
+    if not answered:
+        monkeypatch.setattr("gradparity.harness.recheck.asking", lambda worker: lambda case: None)
     with Worker("reference", 60) as worker:
         (found,) = recheck(Expectations(file), Settings(("reference",)), worker, "1", {})
-    assert found.holds is holds
+    assert (found.holds, found.tried) == ((holds, True) if answered else (None, False))
 
 
 @pytest.mark.parametrize(
