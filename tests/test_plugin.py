@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,11 @@ from pathlib import Path
 import pytest
 
 #: A small implementation whose lines the faults change: sigmoid layers, the quadratic cost.
+#: An implementation whose largest entry of ∂C/∂W is off by a billionth.
+WEIGHT = (
+    f"exec:{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).with_name('tampered.py')))} weight"
+)
+
 MINE = """
 import numpy as np
 from gradparity import Case, Gradients
@@ -112,14 +118,22 @@ def test_wrong_usage_is_one_sentence(tmp_path: Path, options: tuple[str, ...], s
     assert sentence in done.stderr
 
 
-def test_the_properties_run_from_anywhere_for_anybody(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("implementation", "broken", "counts"),
+    [("reference", set(), "6 passed"), (WEIGHT, {"BP4"}, "1 failed, 5 passed")],
+    ids=["nothing is broken", "BP4 is"],
+)
+def test_the_properties_run_from_anywhere_for_anybody(
+    tmp_path: Path, implementation: str, broken: set[str], counts: str
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "gradparity.property_tests",
-         "--implementation", "reference", "-k", "test_equation_holds"],
+         "--implementation", implementation, "-k", "test_equation_holds"],
         cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
+    assert done.returncode == bool(broken), done.stdout + done.stderr
+    assert counts in done.stdout
+    assert set(re.findall(r"^FAILED .*-(\w+)\]", done.stdout, re.MULTILINE)) == broken
 
 
 def test_a_startup_of_pytest_loads_nothing_of_ours() -> None:
