@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-#: A small implementation whose lines the faults change: sigmoid layers, the quadratic cost.
 #: An implementation whose largest entry of ∂C/∂W is off by a billionth.
 WEIGHT = (
     f"exec:{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).with_name('tampered.py')))} weight"
 )
 
+#: A small implementation whose lines the faults change: sigmoid layers, the quadratic cost.
 MINE = """
 import numpy as np
 from gradparity import Case, Gradients
