@@ -20,7 +20,7 @@ class Standing:
     """What became of one entry, for one implementation and precision.
 
     ``holds`` is None where nothing was tried, or where it depends on the processor and does not show. ``why``
-    says it for a person. ``tried`` is False where this run does not draw it, and its own cases were declined.
+    says it for a person. ``tried`` is False where the run does not draw it, or all of its own cases were declined.
     """
 
     implementation: str
