@@ -16,9 +16,10 @@ from .costs import cost_function
 from .interval import INFLATION, Bounds, Interval, RankOne, known, reach, scale, undivided
 from .nearby import Near, nearby
 from .network import Array, Case, Gradients
+from .number import UnknownError
 from .rounding.balls import Ball
 from .rounding.given import Given, Product, given
-from .rounding.leading import DEFLATION, Leading, UnknownError
+from .rounding.leading import DEFLATION, Leading
 from .rounding.model import Model, model, quick, rough
 from .stack import MixedError, Stack, stacked_answers
 

@@ -83,6 +83,11 @@ class Layer:
             raise MalformedError(f"no activation is called {self.activation!r}")
         object.__setattr__(self, "alpha", _parameter(self.activation, "alpha", self.alpha, ALPHA))
 
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """The parameters of the activation, in the order in which its function takes them after z."""
+        return () if self.alpha is None else (self.alpha,)
+
     def to_json(self) -> dict[str, Any]:
         """Give the layer as the document writes it."""
         given = {"width": self.width, "activation": self.activation}
@@ -100,6 +105,11 @@ class Cost:
         if self.name not in COSTS:
             raise MalformedError(f"no cost is called {self.name!r}")
         object.__setattr__(self, "delta", _parameter(self.name, "delta", self.delta, DELTA))
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """The parameters of the cost, in the order in which its function takes them after a and y."""
+        return () if self.delta is None else (self.delta,)
 
     def to_json(self) -> dict[str, Any]:
         """Give the cost as the document writes it."""

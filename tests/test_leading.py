@@ -13,7 +13,8 @@ from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.interval import Interval, RankOne
 from gradparity.reference.links import Links
 from gradparity.reference.network import ACTIVATIONS, COSTS
-from gradparity.reference.rounding.leading import Leading, UnknownError
+from gradparity.reference.number import UnknownError
+from gradparity.reference.rounding.leading import Leading
 from gradparity.reference.stack import Stack, stacked_answers
 
 WIDTH, BATCH = 96, 32

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..network import Array
+from ..number import UnknownError
 from .balls import OF_A_CASE, Ball
 from .given import Given, Product
 from .model import REDUCTION_ROUNDINGS
@@ -29,10 +30,6 @@ DEFLATION = 1 - 2.0**-16
 #: The radius of a sum of n random terms is about n^1.5 u of it: beside that, a factor's error of u or so goes unnoticed
 #: where the factor is no less than this over n^1.5.
 MATTERS = 2.0
-
-
-class UnknownError(Exception):
-    """What comes of this has no leading error, or none that is known."""
 
 
 class Leading:
