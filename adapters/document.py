@@ -145,9 +145,9 @@ def case_of(document: Document) -> Case:
     if document.kind != "case":
         raise MalformedError(f"the document is of kind {document.kind!r}, not a case")
     architecture, precision = _described(document.metadata.get("architecture", ""))
-    named, layers = document.tensors, range(1, architecture.depth + 1)
+    named = document.tensors
     try:
-        parameters = Parameters(tuple(named[f"W{i}"] for i in layers), tuple(named[f"b{i}"] for i in layers))
+        parameters = Parameters.named(named, architecture.depth)
         return Case(
             architecture, parameters, named["x"], named["y"], precision, document.metadata.get("regime", "")
         )

@@ -127,7 +127,7 @@ def _encoded(
         if dtype not in _PRECISIONS:
             raise MalformedError(f"{name} is {dtype}, which gradparity does not judge")
     described = tuple(
-        (name, _PRECISIONS[dtype], shape) for name, (dtype, shape) in zip(names, arrays, strict=True)
+        (str(name), _PRECISIONS[dtype], shape) for name, (dtype, shape) in zip(names, arrays, strict=True)
     )
     return _ENCODER.encode(Header(kind, text, note, described))  # type: ignore[arg-type]
 

@@ -26,9 +26,11 @@ from ..reference.enclosure import enclose_all
 from ..reference.exact import Certifier
 from ..reference.interval import Interval
 from ..reference.links import prepare_links
+from ..reference.names import a, delta, z
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
 from ..reference.stack import Stack, together
-from .verdict import EQUATIONS, Broken, EquationVerdict, Verdict, judge_answers
+from ..reference.steps import EQUATIONS
+from .verdict import Broken, EquationVerdict, Verdict, judge_answers
 from .verdict import Judged as Verdicts
 from .workers import Answer, Worker, crew
 
@@ -356,7 +358,7 @@ def _judged(
     for names, places in alike.items():
         whole = len(places) == len(answers)
         some = asked.stack if whole else Stack([asked.stack.cases[i] for i in places])
-        follows = linked(name) and {"z1", "a1", "delta1"} <= set(names)
+        follows = linked(name) and {z(1), a(1), delta(1)} <= set(names)
         forward = in_forward_mode(name)
         enclosure = asked.any_order if forward else asked.enclosure if follows else asked.sharp
         if not whole:
@@ -380,7 +382,7 @@ def _told(case: Case, name: str, answer: Answer, judged: Verdicts | None) -> Jud
         bits = 0 if array is None else xxhash.xxh3_64_intdigest(array) - 2**63  # type: ignore[arg-type]
         return Row(
             case.id, case.regime, case.precision, network.cost.name, network.depth, case.batch, name,
-            one.equation, one.layer, one.name, activation, str(one.verdict), False, one.margin,
+            one.equation, one.layer, str(one.name), activation, str(one.verdict), False, one.margin,
             one.link_margin, one.kinked, one.components, one.wide,
             bits, message,
         )  # fmt: skip

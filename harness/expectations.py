@@ -33,7 +33,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
 from ..adapters.document import read_case
-from ..reference.network import ACTIVATIONS, COSTS, Architecture, Case, MalformedError
+from ..reference.backprop import flow
+from ..reference.names import AXES
+from ..reference.network import ACTIVATIONS, COSTS, Architecture, Case, Cost, Layer, MalformedError
 from .verdict import Broken, functions_at_fault
 
 #: What the pinned frameworks are known to do; a run is held against it unless another file is named.
@@ -46,10 +48,11 @@ Text = Annotated[str, Meta(min_length=1)]
 Equation = Literal["forward", "cost", "BP1", "BP2", "BP3", "BP4"]
 Precision = Literal["float64", "float32", "bfloat16", "float16"]
 Kind = Literal["z", "a", "cost", "delta", "db", "dW"]
+_TWO_LAYERS = flow(Architecture(1, (Layer(1, "identity"), Layer(1, "identity")), Cost("squared_error")), 1)
 #: An array is the result of one of these.
-_EQUATIONS: dict[str, tuple[str, ...]] = {
-    "z": ("forward",), "a": ("forward",), "cost": ("cost",), "delta": ("BP1", "BP2"), "db": ("BP3",), "dW": ("BP4",),
-}  # fmt: skip
+_EQUATIONS = {
+    kind: {_TWO_LAYERS[name].equation for name in _TWO_LAYERS.answered if name.kind == kind} for kind in AXES
+}
 
 
 class ExpectationsError(Exception):

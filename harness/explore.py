@@ -26,6 +26,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from ..adapters.document import read_case, write_case
 from ..property_tests.exploring import climbable
 from ..reference.network import Case, MalformedError
+from ..reference.steps import EQUATIONS
 from .campaign import Clock, Judged, Settings, campaign
 from .expectations import Expectations
 from .shards import (
@@ -39,7 +40,7 @@ from .shards import (
     write_shard,
 )
 from .tally import Tally
-from .verdict import EQUATIONS, Verdict
+from .verdict import Verdict
 from .workers import Worker
 
 #: Where exploring remembers, in the folder that gradparity is started in, as Hypothesis and pytest have it.

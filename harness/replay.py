@@ -107,7 +107,7 @@ def program(case: Case, framework: str, timeout: float) -> str:
     if answer.gradients is None:
         raise ReplayError(f"{framework} does not answer this case: {answer.message}")
     judgement, exact = judge(case, answer.gradients), exact_gradients(case)
-    broken = [(one.name, one.index) for one in judgement.blamed]
+    broken = [(str(one.name), one.index) for one in judgement.blamed]
     wanted = broken or [(name, (0,) * array.ndim) for name, array in answer.gradients.tensors().items()]
     why = [f"{framework} {answer.implementation.get('version', '')}, {case.precision}, case {case.id}"]
     why += [f"{one.equation} at layer {one.layer} is wrong" for one in judgement.blamed]

@@ -23,6 +23,7 @@ import msgspec
 
 from ..adapters.document import write_case
 from ..reference.rounding.model import K
+from ..reference.steps import EQUATIONS
 from .campaign import Settings
 from .environment import environment
 from .expectations import Expectations
@@ -30,7 +31,7 @@ from .findings import Finding
 from .recheck import Standing
 from .shards import VERDICTS, RunFolderError, finished_shards, make_folder, read_tally, replace_file
 from .tally import Margins, Tally
-from .verdict import EQUATIONS, Verdict
+from .verdict import Verdict
 
 #: The version of what a run folder holds.
 FORMAT = 2

@@ -18,9 +18,12 @@ import numpy as np
 
 from ..adapters.reference import Reference
 from ..adapters.registry import in_forward_mode, linked
+from ..reference import names
 from ..reference.activations import Elementwise, activation
+from ..reference.backprop import flow
 from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
+from ..reference.names import AXES, Name
 from ..reference.network import Architecture, Array, Case, Cost, Gradients, Layer, MalformedError, Parameters
 from .campaign import Divergence
 from .expectations import Expectation
@@ -104,7 +107,7 @@ class Shrinker:
                 break
 
     def _lose_examples(self) -> None:
-        if self.case.batch > 1 and self.broken.name.startswith(("z", "a", "delta")):
+        if self.case.batch > 1 and "example" in AXES[self.broken.kind]:
             self.take(_examples(self.case, np.array([self.broken.index[0]])))
         while any(self.take(_examples(self.case, part)) for part in fewer(self.case.batch)):
             pass
@@ -197,10 +200,9 @@ def links_alone(case: Case, answer: Gradients, broken: Broken) -> Iterator[Case]
     if answer.z is None or answer.delta is None or answer.a is None:
         return
     network, l = case.architecture, broken.layer
-    layer, kind = network.layers[l - 1], broken.kind
-    last = l == network.depth
+    layer, last = network.layers[l - 1], l == network.depth
     z, upstream = answer.z[l - 1], _from_above(case, answer, l)
-    if kind in ("a", "delta", "cost"):
+    if flow(network, case.batch).functions(broken.name):
         rows = [broken.index[0]] if broken.index else range(case.batch)
         neurons = np.arange(layer.width)
         alone = isinstance(activation(layer), Elementwise)
@@ -270,8 +272,12 @@ def _from_above(case: Case, answer: Gradients, l: int) -> Array:
     assert answer.delta is not None
     if l == case.architecture.depth:
         return np.ones((case.batch, case.architecture.widths[-1]), case.dtype)
-    delta, W = (np.asarray(array, np.float64) for array in (answer.delta[l], case.parameters.weights[l]))
-    return (delta @ W).astype(case.dtype)
+    known = case.tensors() | answer.tensors()
+
+    def widened(name: Name) -> Array | None:
+        return np.asarray(known[name], np.float64) if name in known else None
+
+    return np.asarray(flow(case.architecture, case.batch).link(names.g(l), widened), case.dtype)
 
 
 # ------------------------------------------------------------------------------------------------------ smaller cases
@@ -302,9 +308,8 @@ def _neurons(case: Case, l: int, kept: Array) -> Case:
 def _with(case: Case, name: str, index: tuple[int, ...], value: float) -> Case:
     arrays = {key: np.array(array) for key, array in case.tensors().items()}
     arrays[name][index] = value
-    layers = range(1, case.architecture.depth + 1)
-    parameters = Parameters(tuple(arrays[f"W{i}"] for i in layers), tuple(arrays[f"b{i}"] for i in layers))
-    return replace(case, parameters=parameters, x=arrays["x"], y=arrays["y"])
+    parameters = Parameters.named(arrays, case.architecture.depth)
+    return replace(case, parameters=parameters, x=arrays[names.X], y=arrays[names.Y])
 
 
 def simpler(value: float) -> Iterator[float]:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from ..adapters.document import read_case, write_case
+from ..reference.names import Name
 from ..reference.network import Case
 from .campaign import Divergence, Judged, Row
 from .expectations import Expectation, Expectations
@@ -195,12 +196,12 @@ class Tally:
                   group.largest_margin, group.lowest_z, group.highest_z)
             for entry, groups in self.groups.items() for key, group in groups.items() for d in [group.smallest]
         ]  # fmt: skip
-        return msgspec.msgpack.encode((self.counted, kept), enc_hook=_number)
+        return msgspec.msgpack.encode((self.counted, kept), enc_hook=_plain)
 
     @classmethod
     def from_bytes(cls, given: bytes) -> Tally:
         """Read what ``to_bytes`` gave; raises msgspec.MsgspecError, or MalformedError in a case."""
-        counted, kept = msgspec.msgpack.decode(given, type=tuple[Counted, list[_Kept]])
+        counted, kept = msgspec.msgpack.decode(given, type=tuple[Counted, list[_Kept]], dec_hook=_named)
         tally = cls(counted)
         for one in kept:
             case = replace(read_case(one.case), regime=one.regime)
@@ -219,7 +220,15 @@ def _count(counted: dict[Any, Any], key: object, number: float) -> None:
     counted[key] = counted.get(key, 0) + number
 
 
-def _number(value: object) -> object:
+def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Name):
+        return value.kind, value.layer, value.reader
     raise NotImplementedError(type(value))
+
+
+def _named(kind: type, value: Any) -> Name:
+    if kind is Name:
+        return Name(*value)
+    raise NotImplementedError(kind)

@@ -23,10 +23,12 @@ import numpy as np
 import safetensors.numpy
 
 from ..adapters.document import VERSION, write_case
+from ..reference.backprop import flow
 from ..reference.enclosure import enclose
 from ..reference.exact import BITS, MOST_BITS, exact_gradients
 from ..reference.interval import Interval
 from ..reference.network import Array, Case
+from ..reference.shapes import shapes
 from .vector_cases import VECTORS, Vector
 from .vector_flags import FLAGS, Asked, flags_of
 
@@ -97,7 +99,7 @@ def _write(folder: Path, vectors: Iterable[Vector]) -> Mapping[str, Any]:
                 "batch": case.batch,
                 "values": case.regime,
                 "flags": flags_of(Asked(case, before)),
-                "arrays": shapes(case),
+                "arrays": in_order(case),
                 **{kind: _file(folder, f"{_FOLDERS[kind]}/{case.id}.safetensors", canonical(document))
                    for kind, document in documents.items()},
             }
@@ -143,15 +145,14 @@ def summary(case: Case) -> str:
     )
 
 
-def shapes(case: Case) -> dict[str, list[int]]:
-    """Give the shape of every array of an answer, in the order of a computation: the first that is wrong says most."""
-    widths, depth, m = case.architecture.widths, case.architecture.depth, case.batch
-    forward = {f"{kind}{l}": [m, widths[l]] for l in range(1, depth + 1) for kind in ("z", "a")}
-    backward = range(depth, 0, -1)
-    errors = {f"delta{l}": [m, widths[l]] for l in backward}
-    gradients = {f"{kind}{l}": shape for l in backward
-                 for kind, shape in (("db", [widths[l]]), ("dW", [widths[l], widths[l - 1]]))}  # fmt: skip
-    return {**forward, "cost": [], **errors, **gradients}
+def in_order(case: Case) -> dict[str, list[int]]:
+    """Return the shape of every array of an answer, in an order of a computation: the first that is wrong says most.
+
+    Errors come before all gradients, so that a wrong error is met where it is made.
+    """
+    place = case.architecture, case.batch
+    order = sorted(flow(*place).answered, key=lambda name: name.kind in ("db", "dW"))
+    return {name: list(shapes(*place)[name]) for name in order}
 
 
 def expected(case: Case) -> bytes:

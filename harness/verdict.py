@@ -15,9 +15,12 @@ from functools import cached_property
 
 import numpy as np
 
+from ..reference import names
+from ..reference.backprop import flow
 from ..reference.exact import Certificate, Certifier
 from ..reference.interval import Interval
 from ..reference.links import Links
+from ..reference.names import Name
 from ..reference.network import Architecture, Array, Case, Gradients
 from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model
@@ -33,10 +36,6 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
     UNSUPPORTED = "unsupported"
     FAILED = "failed"
-
-
-#: What is judged, in the order in which a computation goes through it.
-EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Broken:
 
     equation: str
     layer: int
-    name: str
+    name: Name
     index: tuple[int, ...]
     result: float
     mid: float
@@ -84,7 +83,7 @@ class Broken:
     @property
     def kind(self) -> str:
         """The kind of array it is in: z, a, cost, delta, db or dW."""
-        return self.name.rstrip("0123456789")
+        return self.name.kind
 
 
 @dataclass(frozen=True)
@@ -98,30 +97,12 @@ class Judged:
     doubts: Mapping[str, str]
 
 
-def equation_of(name: str, depth: int) -> tuple[str, int]:
-    """Give the equation and the layer that an array of an answer belongs to; the cost belongs to layer L."""
-    if name == "cost":
-        return "cost", depth
-    key, layer = name.rstrip("0123456789"), int(name[len(name.rstrip("0123456789")) :])
-    if key == "delta":
-        return ("BP1" if layer == depth else "BP2"), layer
-    return {"z": "forward", "a": "forward", "db": "BP3", "dW": "BP4"}[key], layer
-
-
 def functions_at_fault(network: Architecture, broken: Broken) -> frozenset[str]:
-    """Give the functions one of which is at fault where something broke; none where it is a product or a sum."""
-    activation = network.layers[broken.layer - 1].activation
-    if broken.equation == "cost":
-        return frozenset({network.cost.name})
-    if broken.equation == "BP1":
-        return frozenset({network.cost.name, activation})
-    alone = broken.equation == "BP2" or broken.name.startswith("a")
-    return frozenset({activation}) if alone else frozenset()
-
-
-def error_equation(case: Case, layer: int) -> str:
-    """Name the equation of δ^l."""
-    return "BP1" if layer == case.architecture.depth else "BP2"
+    """Name the functions one of which is at fault where something broke; none where it is a product or a sum."""
+    steps = flow(network, 1)
+    # Where ∂C/∂b or ∂C/∂W is off because δ is, it is δ's link that broke.
+    itself = steps[broken.name].equation == broken.equation
+    return steps.functions(broken.name if itself else names.delta(broken.layer))
 
 
 def judge_answer(
@@ -169,19 +150,18 @@ def _judged_together(
 ) -> list[Judged]:
     own = stacked_answers(answers)
     links = Links(stack, own, enclosure or None) if linked else None
-    arrays, depth = own.tensors(), stack.architecture.depth
+    arrays, steps = own.tensors(), flow(stack.architecture, stack.batch)
     least = UNDERFLOW * model(stack.precision).eta
     trials = [_Trial(stack.cases[i], answers[i], certifiers[i], i, enclosure) for i in range(len(answers))]
-    for name in sorted(arrays, key=lambda name: _order(*equation_of(name, depth), name)):
-        equation, layer = equation_of(name, depth)
+    for name in [name for name in steps.by_equation if name in arrays]:
         held, plain = hold(arrays[name], enclosure.get(name), links, name, least)
-        size = math.prod(arrays[name].shape[1:])
+        size, equation = math.prod(arrays[name].shape[1:]), steps[name].equation
         for i, trial in enumerate(trials):
             if plain[i]:
                 trial.verdicts.append(
                     EquationVerdict(
-                        equation, layer, name, Verdict.AGREES, float(held.in_chain[i]), float(held.in_link[i]),
-                        size, 0, bool(held.kinked[i]),
+                        equation, name.layer, name, Verdict.AGREES, float(held.in_chain[i]),
+                        float(held.in_link[i]), size, 0, bool(held.kinked[i]),
                     )
                 )  # fmt: skip
             else:
@@ -212,7 +192,7 @@ class _Trial:
         """Decides about the answer's links."""
         return Certifier(self.case, self.answer, self.enclosure or None)
 
-    def judge(self, name: str, held: tuple[Array, Interval | None, Interval | None], linked: bool) -> None:
+    def judge(self, name: Name, held: tuple[Array, Interval | None, Interval | None], linked: bool) -> None:
         """Look at an array closely: it left its bounds, or they are wide."""
         result, chain, link = held
         finite = link is not None and link.rad.max(initial=0.0) < np.inf
@@ -221,7 +201,8 @@ class _Trial:
         verdict, found, doubt = _judge_array(self.case, self.answer, close, certify)
         self.verdicts.append(verdict)
         if found:
-            self.broken.append(replace(found, z=_weighted_input(self.answer, self.enclosure, found)))
+            z = _weighted_input(self.case, self.answer, self.enclosure, found)
+            self.broken.append(replace(found, z=z))
         if doubt:
             self.doubts[name] = doubt
 
@@ -237,7 +218,7 @@ class _Close:
     ``must`` is what a NaN or an infinity must have become in its link; None where there is none, or nothing is known.
     """
 
-    name: str
+    name: Name
     result: Array
     chain: Interval | None
     link: Interval | None
@@ -294,8 +275,8 @@ class _Close:
 def _judge_array(
     case: Case, answer: Gradients, held: _Close, certify: tuple[Certifier, Certifier]
 ) -> tuple[EquationVerdict, Broken | None, str]:
-    equation, layer = equation_of(held.name, case.architecture.depth)
-    broken, doubt = None, ""
+    steps, layer = flow(case.architecture, case.batch), held.name.layer
+    equation, broken, doubt = steps[held.name].equation, None, ""
     for index, own, fault in held.suspects():
         interval = held.link if own else held.chain
         assert interval is not None
@@ -308,8 +289,8 @@ def _judge_array(
         doubt = doubt or certificate.doubt
         if certificate.holds:
             # Without δ, one example's ∂C/∂b is δ.
-            is_error = fault and held.name.startswith("db") and answer.delta is None
-            at_fault = error_equation(case, layer) if is_error else equation
+            is_error = fault and held.name.kind == "db" and answer.delta is None
+            at_fault = steps[names.delta(layer)].equation if is_error else equation
             margin = float((held.in_link if own else held.in_chain)[index])
             mid, rad = float(interval.mid[index]), float(interval.rad[index])
             broken = Broken(
@@ -326,21 +307,17 @@ def _judge_array(
     return judged, broken, doubt
 
 
-def _weighted_input(answer: Gradients, enclosure: Mapping[str, Interval], broken: Broken) -> float | None:
-    """Give a neuron's z^l, the implementation's own where it said."""
-    if not broken.name.startswith(("a", "delta")):
+def _weighted_input(
+    case: Case, answer: Gradients, enclosure: Mapping[str, Interval], broken: Broken
+) -> float | None:
+    """Return the weighted input that a component goes through a function with, the implementation's own if it said."""
+    taken = flow(case.architecture, case.batch)[broken.name].takes
+    z = next((name for name in taken if name.kind == "z"), None)
+    if z is None:
         return None
-    name = f"z{broken.layer}"
     if answer.z is not None:
-        return float(answer.z[broken.layer - 1][broken.index])
-    return float(enclosure[name].mid[broken.index]) if name in enclosure else None
-
-
-def _order(equation: str, layer: int, name: str) -> tuple[int, int]:
-    """Forward runs up through the layers, and everything after the cost runs down."""
-    up = equation == "forward"
-    step = 2 * layer + (name[0] == "a") if up else -layer
-    return EQUATIONS.index(equation), step
+        return float(answer.z[z.layer - 1][broken.index])
+    return float(enclosure[z].mid[broken.index]) if z in enclosure else None
 
 
 def _blamed(case: Case, answer: Gradients, broken: Sequence[Broken]) -> list[Broken]:
@@ -353,16 +330,9 @@ def _blamed(case: Case, answer: Gradients, broken: Sequence[Broken]) -> list[Bro
     faults = [one for one in broken if one.fault]
     if faults or not broken:
         return faults
-    first = min(broken, key=_backwards)
-    both = {f"db{first.layer}", f"dW{first.layer}"} <= {one.name for one in broken}
-    if answer.delta is None and both and first.name != "cost":
-        first = replace(first, equation=error_equation(case, first.layer))
+    steps = flow(case.architecture, case.batch)
+    first = min(broken, key=lambda one: steps.place[one.name])
+    both = {names.db(first.layer), names.dW(first.layer)} <= {one.name for one in broken}
+    if answer.delta is None and both and first.kind != "cost":
+        first = replace(first, equation=steps[names.delta(first.layer)].equation)
     return [first]
-
-
-def _backwards(broken: Broken) -> tuple[int, int, int]:
-    """The order of a computation in which a layer's gradients come right after its δ."""
-    order = EQUATIONS.index(broken.equation)
-    if order < EQUATIONS.index("BP1"):
-        return (0, *_order(broken.equation, broken.layer, broken.name))
-    return 1, -broken.layer, order

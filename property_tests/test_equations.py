@@ -24,11 +24,12 @@ from gradparity.harness.campaign import Settings
 from gradparity.harness.expectations import Expectations
 from gradparity.harness.judgement import KEEP, Judgement, judge, kept
 from gradparity.harness.recheck import lapsed, recheck
-from gradparity.harness.verdict import EQUATIONS, Broken
+from gradparity.harness.verdict import Broken
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.property_tests.strategies import Structure, architectures, structures
 from gradparity.reference.network import DTYPES, Architecture, Case, Cost, Gradients, Layer
+from gradparity.reference.steps import EQUATIONS
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 

@@ -8,16 +8,17 @@ where nothing ever cancels, and their radii hold for every order; what forward m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .activations import activation
-from .backprop import bp3, bp4, reduced
+from . import names
 from .costs import cost_function
-from .network import Architecture, Array, Gradients, Parameters
+from .names import Name
+from .network import Architecture, Array
 from .rounding.balls import OF_A_CASE, Ball
+from .steps import Flow, Step
 
 
 class Uncancelled(Ball):
@@ -64,50 +65,56 @@ class Uncancelled(Ball):
         return Uncancelled.of(super().in_any_order(upstream, amplification, growth))
 
 
-def radii(
-    network: Architecture, parameters: Parameters, found: Gradients, x: Any, y: Any
-) -> Mapping[str, Array]:
-    """Bound δ^l, ∂C/∂b^l and ∂C/∂W^l, by their names in the document, around what ``found`` has of them in Balls."""
-    assert found.z is not None
-    assert found.a is not None
-    m, outputs, model = x.shape[-2], network.widths[-1], x.model
-    cost = cost_function(network.cost)
-    targets = Uncancelled.of(y) if cost.coupled else y
-    reaching = reduced(
-        Uncancelled.of(cost.gradient(found.a[-1], targets)), m if network.reduction == "mean" else 1
-    )
-    unknown = _overflowing(network, parameters, found, x)
-    bounds, lost = dict[str, Array](), np.zeros((*x.shape[:-1], 1))
-    for l, before in reversed(list(enumerate([x, *found.a[:-1]], start=1))):
-        error = activation(network.layers[l - 1]).vjp(reaching, found.z[l - 1])
+def radii(network: Architecture, steps: Flow, found: Mapping[Name, Ball]) -> Mapping[Name, Array]:
+    """Bound δ^l, ∂C/∂b^l and ∂C/∂W^l around what ``found`` has of them, and of everything before them, in Balls."""
+    x, outputs = found[names.X], network.widths[-1]
+    m, model = x.shape[-2], x.model
+    unknown = _overflowing(network, steps, found)
+    backward = _uncancelled(network, steps, found)
+    bounds, lost = dict[Name, Array](), np.zeros((*x.shape[:-1], 1))
+    for l in range(network.depth, 0, -1):
+        reaching, error = backward[names.g(l)], backward[names.delta(l)]
         # What underflows on the way is multiplied by what is left of it; and the last sum is over the outputs, for
         # what all examples share over those of all examples.
         tiny = 4 * model.eta + network.widths[l - 1] * (model.accumulator or model).eta
         lost = lost + tiny * (reaching.size + error.size).sum(axis=-1, keepdims=True)
         together = lost.sum(axis=-2, keepdims=True)
-        for name, one, terms, absolute in (
-            (f"delta{l}", error, outputs, lost),
-            (f"db{l}", bp3(error), m * outputs, together[..., 0]),
-            (f"dW{l}", bp4(error, before), m * outputs, together),
+        for name, terms, absolute in (
+            (names.delta(l), outputs, lost),
+            (names.db(l), m * outputs, together[..., 0]),
+            (names.dW(l), m * outputs, together),
         ):
-            rad = one.rad + model.gamma(terms) * one.size + absolute
+            rad = backward[name].rad + model.gamma(terms) * backward[name].size + absolute
             bounds[name] = np.where(unknown.reshape(-1, *[1] * (rad.ndim - 1)), np.inf, rad)
-        reaching = error @ parameters.weights[l - 1]
     return bounds
 
 
-def _overflowing(network: Architecture, parameters: Parameters, found: Gradients, x: Any) -> Array:
+def _uncancelled(network: Architecture, steps: Flow, found: Mapping[Name, Ball]) -> Mapping[Name, Ball]:
+    """Run the equations backwards on absolute values, from z and a as they are."""
+
+    def without_signs(step: Step) -> Callable[..., Uncancelled] | None:
+        if step.makes.kind != "nabla":
+            return None
+        return lambda *taken: Uncancelled.of(step.does(*taken))
+
+    targets = found[names.Y]
+    if cost_function(network.cost).coupled:
+        targets = Uncancelled.of(targets)
+    known = {**found, names.Y: targets}
+    return steps.replaced(without_signs).run(known, ("BP1", "BP2", "BP3", "BP4"))
+
+
+def _overflowing(network: Architecture, steps: Flow, found: Mapping[Name, Ball]) -> Array:
     """Tell, for each case of a stack, whether a factor may overflow on its way to the cost."""
-    assert found.z is not None
-    assert found.a is not None
+    x = found[names.X]
     reach, unknown = np.zeros(x.shape), np.zeros(len(x.mid), bool)
-    for layer, W, before, z in zip(
-        network.layers, parameters.weights, [x, *found.a[:-1]], found.z, strict=True
-    ):
+    for l in range(1, network.depth + 1):
         # It sets out here, as 1 or as what a weight is multiplied by, or comes from further down.
-        own = np.maximum(1.0, before.size.max(axis=-1, keepdims=True, initial=0.0))
-        arriving = np.maximum(reach @ W.size.mT, own)
-        passed = activation(layer).vjp(Uncancelled(x.model, arriving, np.zeros(arriving.shape)), z)
+        own = np.maximum(1.0, found[names.a(l - 1)].size.max(axis=-1, keepdims=True, initial=0.0))
+        arriving = np.maximum(steps[names.p(l)].does(reach, found[names.W(l)].size), own)
+        passed = steps[names.delta(l)].does(
+            Uncancelled(x.model, arriving, np.zeros(arriving.shape)), found[names.z(l)]
+        )
         reach = 2 * passed.size  # a softmax subtracts what is no larger
         unknown |= ~(np.maximum(reach, arriving) <= x.model.largest).all(axis=OF_A_CASE)
     return unknown

@@ -8,65 +8,105 @@ error (rounding/), on a stack of cases at once (stack.py), and in arbitrary prec
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from functools import lru_cache, partial
 
-from .activations import Activation, activation
-from .costs import CostFunction, cost_function
+from . import names
+from .activations import activation
+from .costs import cost_function
+from .names import Name, W, Y, a, b, cost, db, delta, dW, g, nabla, p, said, total, z
 from .network import Architecture, Gradients, Parameters
+from .number import Number
+from .steps import Flow, N, Step
 
 
-def feedforward(network: Architecture, parameters: Parameters, x: Any) -> tuple[list[Any], list[Any]]:
-    """z^l = a^{l-1} (W^l)^T + b^l  and  a^l = σ(z^l), with a^0 = x. Gives z^1..z^L and a^0..a^L."""
-    z, a = [], [x]
-    for layer, (W, b) in zip(network.layers, parameters, strict=True):
-        z.append(a[-1] @ W.mT + b)
-        a.append(activation(layer).value(z[-1]))
-    return z, a
+def product(a_previous: Number, W: Number) -> Number:
+    """Weigh the activations:  a^{l-1} (W^l)^T."""
+    return a_previous @ W.mT
 
 
-def bp1(cost: CostFunction, sigma: Activation, z: Any, a: Any, y: Any, divisor: int) -> Any:
-    """BP1, the error in the output layer:  δ^L = ∇_a C ⊙ σ′(z^L)."""
-    return sigma.vjp(reduced(cost.gradient(a, y), divisor), z)
+def weighted_input(product: Number, b: Number) -> Number:
+    """z^l = a^{l-1} (W^l)^T + b^l."""
+    return product + b
 
 
-def bp2(delta_next: Any, W_next: Any, sigma: Activation, z: Any) -> Any:
-    """BP2, the error in terms of the next layer's:  δ^l = (δ^{l+1} W^{l+1}) ⊙ σ′(z^l)."""
-    return sigma.vjp(delta_next @ W_next, z)
+def moved_back(delta_next: Number, W_next: Number) -> Number:
+    """Move an error back through the weights, as BP2 does:  δ^{l+1} W^{l+1}."""
+    return delta_next @ W_next
 
 
-def bp3(delta: Any) -> Any:
+def bp3(delta: Number) -> Number:
     """BP3, for the biases:  ∂C/∂b^l = Σ over the batch of δ^l."""
     return delta.sum(axis=-2)
 
 
-def bp4(delta: Any, a_previous: Any) -> Any:
+def bp4(delta: Number, a_previous: Number) -> Number:
     """BP4, for the weights:  ∂C/∂W^l = (δ^l)^T a^{l-1}."""
     return delta.mT @ a_previous
 
 
-def reduced(total: Any, divisor: int) -> Any:
-    """Divide by the number of examples where the batch's cost is their mean; a sum has divisor 1."""
-    if divisor == 1:
+def added(first: Number, *others: Number) -> Number:
+    """Add up what all who read a^l say of it."""
+    return sum(others, start=first)
+
+
+def averaged(total: Number, m: int) -> Number:
+    """Divide by the number of examples where the batch's cost is their mean; a sum has m = 1."""
+    if m == 1:
         return total
-    return total.divided(divisor) if hasattr(total, "divided") else total / divisor
+    return total.divided(m) if hasattr(total, "divided") else total / m
 
 
-def backprop(network: Architecture, parameters: Parameters, x: Any, y: Any) -> Gradients:
+def steps(network: Architecture, batch: int) -> Iterator[Step]:
+    """Yield the steps of a whole answer. z(l) is the name of z^l, and so on: names.py has the list."""
+    L, m = network.depth, batch if network.reduction == "mean" else 1
+    C, layers = cost_function(network.cost), dict(enumerate(network.layers, start=1))
+    readers = {l: [l + 1] for l in range(1, L)}
+
+    for l, layer in layers.items():
+        yield Step(p(l), "forward", product, (a(l - 1), W(l)), adjoint=moved_back)
+        yield Step(z(l), "forward", weighted_input, (p(l), b(l)))
+        yield Step(a(l), "forward", activation(layer).value, (z(l),), layer.activation)  # a^l = σ(z^l)
+    yield Step(total(L), "cost", C.value, (a(L), Y), network.cost.name)
+    yield Step(cost(L), "cost", partial(averaged, m=m), (total(L),))
+
+    yield Step(nabla(L), "BP1", C.gradient, (a(L), Y), network.cost.name)
+    yield Step(g(L), "BP1", partial(averaged, m=m), (nabla(L),))  # ∇_a C
+    for l in range(L, 0, -1):
+        if l < L:
+            for k in readers[l]:
+                yield Step(said(l, k), "BP2", moved_back, (delta(k), W(k)), adjoint=product)
+            yield Step(g(l), "BP2", added, tuple(said(l, k) for k in readers[l]))
+        # BP1: δ^L = ∇_a C ⊙ σ′(z^L).    BP2: δ^l = (δ^{l+1} W^{l+1}) ⊙ σ′(z^l).
+        sigma = layers[l].activation
+        yield Step(delta(l), "BP2" if l < L else "BP1", activation(layers[l]).vjp, (g(l), z(l)), sigma)
+        yield Step(db(l), "BP3", bp3, (delta(l),))
+        yield Step(dW(l), "BP4", bp4, (delta(l), a(l - 1)))
+
+
+@lru_cache(maxsize=128)  # cases of one architecture come together
+def flow(network: Architecture, batch: int) -> Flow:
+    """Return the steps of a network for batches of that size."""
+    return Flow(steps(network, batch))
+
+
+def named(parameters: Parameters, x: N, y: N) -> dict[Name, N]:
+    """Name what everybody is given."""
+    found = {names.X: x, names.Y: y}
+    for l, (weights, biases) in enumerate(parameters, start=1):
+        found |= {W(l): weights, b(l): biases}
+    return found
+
+
+def backprop(network: Architecture, parameters: Parameters, x: Number, y: Number) -> Gradients:
     """Run the network forwards, then the error backwards; z^l and a^l are kept, so one pass each way is enough."""
-    m = x.shape[-2] if network.reduction == "mean" else 1
-    cost, sigma = cost_function(network.cost), [activation(layer) for layer in network.layers]
-    W = parameters.weights
+    return Gradients.named(flow(network, x.shape[-2]).run(named(parameters, x, y)))
 
-    z, a = feedforward(network, parameters, x)
-    delta = [bp1(cost, sigma[-1], z[-1], a[-1], y, m)]
-    for l in reversed(range(network.depth - 1)):
-        delta.insert(0, bp2(delta[0], W[l + 1], sigma[l], z[l]))
 
-    return Gradients(
-        dW=[bp4(d, a_previous) for d, a_previous in zip(delta, a, strict=False)],
-        db=[bp3(d) for d in delta],
-        cost=reduced(cost.value(a[-1], y), m),
-        delta=delta,
-        z=z,
-        a=a[1:],
-    )
+def feedforward(
+    network: Architecture, parameters: Parameters, x: Number
+) -> tuple[list[Number], list[Number]]:
+    """Run the forward steps alone; return z^1..z^L and a^0..a^L."""
+    found = flow(network, x.shape[-2]).run(named(parameters, x, x), ("forward",))
+    layers = range(1, network.depth + 1)
+    return [found[z(l)] for l in layers], [x, *(found[a(l)] for l in layers)]

@@ -10,16 +10,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from . import names
 from .any_order import radii
-from .backprop import backprop
+from .backprop import backprop, flow, named
 from .costs import cost_function
 from .interval import INFLATION, Interval, finite, known, largest, reach, scale, undivided
-from .network import Array, Case, Gradients, Parameters
+from .names import Name
+from .network import Array, Case
 from .rounding.affine import Affine, Symbols
 from .rounding.balls import OF_A_CASE, Ball
 from .rounding.lattice import Lattice, lattice_all
 from .rounding.model import model
 from .stack import Stack
+from .steps import Flow
 
 #: Balls are loose where a radius is more than this share of the array's natural size, or than so many units of u of it.
 #: Affine forms cost about three times as much, and gain most where balls have grown with depth and width: over random
@@ -46,21 +49,20 @@ def enclose_all(stack: Stack, sharp: bool = True, any_order: bool = False) -> di
     smaller of the two. Where nothing is ever rounded, in any order of evaluation, a point. Affine forms follow
     backpropagation, and tell nothing of an answer whose chain rule may have been multiplied out in ``any_order``.
     """
-    arithmetic = model(stack.precision)
+    steps, arithmetic = flow(stack.architecture, stack.batch), model(stack.precision)
     with np.errstate(all="ignore"):
-        weights, biases = (
-            tuple(known(stack, arithmetic, array) for array in family)
-            for family in (stack.parameters.weights, stack.parameters.biases)
-        )
-        x, y = (known(stack, arithmetic, array) for array in (stack.x, stack.y))
-        answer = backprop(stack.architecture, Parameters(weights, biases), x, y)
-        sizes = _natural_sizes(stack, answer)
-        found = {
-            name: Interval(ball.mid, ball.rad * INFLATION, sizes[name], ball.kinked)
-            for name, ball in answer.tensors().items()
+        given = {
+            name: known(stack, arithmetic, array)
+            for name, array in named(stack.parameters, stack.x, stack.y).items()
+        }
+        balls = steps.run(given)
+        sizes = _natural_sizes(stack, steps, balls)
+        found: dict[str, Interval] = {
+            name: Interval(balls[name].mid, balls[name].rad * INFLATION, sizes[name], balls[name].kinked)
+            for name in steps.answered
         }
         if any_order:
-            wider = radii(stack.architecture, Parameters(weights, biases), answer, x, y)
+            wider = radii(stack.architecture, steps, balls)
             found |= {name: replace(found[name], rad=rad * INFLATION) for name, rad in wider.items()}
         for i, case in enumerate(stack.cases):
             if sharp and not any_order and _affine_operations(case) <= AFFORDABLE and _loose(case, found, i):
@@ -68,7 +70,7 @@ def enclose_all(stack: Stack, sharp: bool = True, any_order: bool = False) -> di
                 found = {name: _smaller(one, i, sharper[name]) for name, one in found.items()}
         places, points = lattice_all(stack)
         found = {name: _pinned(one, places, points[name]) if places else one for name, one in found.items()}
-        return {name: undivided(stack, name, one, reach(one)) for name, one in found.items()}
+        return {name: undivided(stack, steps[name], one, reach(one)) for name, one in found.items()}
 
 
 def _loose(case: Case, found: Mapping[str, Interval], i: int) -> bool:
@@ -107,34 +109,46 @@ def _pinned(one: Interval, places: Sequence[int], points: Lattice) -> Interval:
     return replace(one, mid=mid, rad=rad)
 
 
-def _natural_sizes(stack: Stack, answer: Gradients) -> dict[str, Array]:
-    """Carry root-sum-squares back through the layers with every σ′ replaced by 1; give a size for each case."""
-    m = max(stack.batch, 1) if stack.architecture.reduction == "mean" else 1
-    z, a, delta = (
-        [np.abs(ball.mid).astype(np.float64) for ball in family or ()]
-        for family in (answer.z, answer.a, answer.delta)
-    )
-    W = [np.abs(weights).astype(np.float64) for weights in stack.parameters.weights]
-    previous, y = [np.abs(stack.x).astype(np.float64), *a], stack.y.astype(np.float64)
+class _Norms:
+    """An array of sizes, of which sums take the root of the sum of squares, as those of random signs do."""
+
+    def __init__(self, size: Array) -> None:
+        self.size, self.shape = size, size.shape
+
+    @property
+    def mT(self) -> _Norms:
+        return _Norms(self.size.mT)
+
+    def __matmul__(self, other: _Norms) -> _Norms:
+        return _Norms(np.sqrt(self.size**2 @ other.size**2))
+
+    def sum(self, axis: int) -> _Norms:
+        return _Norms(np.sqrt(np.sum(self.size**2, axis=axis)))
+
+
+def _natural_sizes(stack: Stack, steps: Flow, found: Mapping[Name, Ball]) -> dict[str, Array]:
+    """Carry root-sum-squares back through the layers with every σ′ replaced by 1; return a size for each case."""
+    network = stack.architecture
+    m = max(stack.batch, 1) if network.reduction == "mean" else 1
+    last, y = network.depth, stack.y.astype(np.float64)
+    arrays = {name: np.abs(found[name].mid).astype(np.float64) for name in steps.answered}
     with np.errstate(all="ignore"):
-        gradient = cost_function(stack.architecture.cost).gradient(a[-1], y) / m
-        least = scale(stack, f"delta{len(z)}")[:, None, None]
-        error = np.maximum(np.maximum(np.abs(gradient), delta[-1]), least)
-        cost = 0.0 if answer.cost is None else np.abs(answer.cost.mid).astype(np.float64)
-        sizes = {"cost": np.maximum(cost, np.abs(y).sum(axis=OF_A_CASE) / m)}
-        for l in reversed(range(stack.architecture.depth)):
-            arrays = {
-                "z": z[l], "a": a[l], "delta": error,
-                "db": np.sqrt(np.sum(error**2, axis=-2)), "dW": np.sqrt((error**2).mT @ previous[l] ** 2),
-            }  # fmt: skip
-            sizes |= {f"{name}{l + 1}": largest(array) for name, array in arrays.items()}
-            sizes[f"a{l + 1}"] = np.maximum(sizes[f"a{l + 1}"], scale(stack, f"a{l + 1}"))
-            error = np.sqrt(error**2 @ W[l] ** 2)
+        gradient = cost_function(network.cost).gradient(arrays[names.a(last)], y) / m
+        error, least = steps[names.delta(last)], scale(stack, steps[names.delta(last)])[:, None, None]
+        arrays[error.makes] = np.maximum(np.maximum(np.abs(gradient), arrays[error.makes]), least)
+        given = named(stack.parameters, stack.x, stack.y)
+        known = {name: _Norms(np.abs(array).astype(np.float64)) for name, array in given.items()}
+        known |= {name: _Norms(array) for name, array in arrays.items()}
+        carried = steps.replaced(lambda step: (lambda first, *_: first) if step.function else None)
+        arrays |= {name: norms.size for name, norms in carried.run(known, ("BP2", "BP3", "BP4")).items()}
+        sizes = {name: largest(arrays[name]) for name in steps.answered}
+        cost = names.cost(last)
+        sizes[cost] = np.maximum(arrays[cost], np.abs(y).sum(axis=OF_A_CASE) / m)
+        sizes |= {
+            name: np.maximum(sizes[name], scale(stack, steps[name])) for name in sizes if name.kind == "a"
+        }
     # Where squares overflow, or the cost's gradient is infinite, what is finite of the array itself has to do.
-    tensors = answer.tensors()
     return {
-        name: size
-        if np.isfinite(size).all()
-        else np.where(np.isfinite(size), size, finite(tensors[name].mid))
+        name: size if np.isfinite(size).all() else np.where(np.isfinite(size), size, finite(found[name].mid))
         for name, size in sizes.items()
     }

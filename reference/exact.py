@@ -15,10 +15,11 @@ from typing import Any
 import flint
 import numpy as np
 
-from .backprop import backprop
+from .backprop import flow, named
 from .chain import Chain
 from .interval import Interval
-from .network import Array, Case, Gradients, Parameters
+from .names import Name
+from .network import Array, Case, Gradients
 
 #: Bits to begin with, and beyond which an undecided component stays undecided.
 BITS, MOST_BITS = 192, 12288
@@ -57,13 +58,19 @@ def _bits(bits: int) -> Iterator[None]:
 
 
 def exact_gradients(case: Case, bits: int = BITS) -> dict[str, Array]:
-    """Give every array of the answer to a case, by its name in the document, as arb numbers."""
-    parameters = Parameters(
-        tuple(_exact(W) for W in case.parameters.weights), tuple(_exact(b) for b in case.parameters.biases)
-    )
+    """Return every array of the answer to a case, by its name in the document, as arb numbers."""
+    found = exact_arrays(case, bits)
+    return {name: found[name] for name in flow(case.architecture, case.batch).answered}
+
+
+def exact_arrays(case: Case, bits: int = BITS) -> dict[Name, Array]:
+    """Return everything that is given, answered or made on the way, by its name, as arb numbers."""
+    given = named(case.parameters, case.x, case.y)
     with _bits(bits):
-        answer = backprop(case.architecture, parameters, _exact(case.x), _exact(case.y))
-    return {name: np.asarray(array, dtype=object) for name, array in answer.tensors().items()}
+        found = flow(case.architecture, case.batch).run(
+            {name: _exact(array) for name, array in given.items()}
+        )
+    return {name: np.asarray(array, dtype=object) for name, array in found.items()}
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,9 @@ class Certifier:
 def _exact_link(
     case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None, name: str, bits: int
 ) -> Array:
+    def exactly(_name: Name, array: Array) -> ExactArray:
+        return _exact(array)
+
     def enclosed(interval: Interval) -> ExactArray:
         mids, rads = np.ravel(interval.mid), np.ravel(interval.rad)
         values = [
@@ -153,6 +163,6 @@ def _exact_link(
 
     with _bits(bits):
         return np.asarray(
-            Chain(case, own, _exact, lambda _kind, _l, array: _exact(array), enclosed, enclosure).link(name),
+            Chain(case, own, exactly, exactly, enclosed, enclosure).link(name),
             dtype=object,
         )

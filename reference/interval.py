@@ -15,6 +15,7 @@ from .rounding.balls import OF_A_CASE, Ball
 from .rounding.given import AT_ONCE, given
 from .rounding.model import Model, model
 from .stack import Stack
+from .steps import Step
 
 #: The radii's own arithmetic is float64, all terms positive: a chain of n operations is off by at most about
 #: n 2^-53 relatively. 2^-20 covers chains of 2^33 operations, beyond any case that fits in memory.
@@ -107,12 +108,12 @@ def known(stack: Stack, arithmetic: Model, array: Array) -> Ball:
     return ball
 
 
-def scale(stack: Stack, name: str) -> Array:
-    """Give what an array's errors are compared with where it vanishes by nature, as softmax's do for one neuron."""
+def scale(stack: Stack, step: Step) -> Array:
+    """Return what an array's errors are compared with where it vanishes by nature, as softmax's do for one neuron."""
     network, none = stack.architecture, np.zeros(len(stack.cases))
-    if name.startswith("a"):
-        return none + activation(network.layers[int(name[1:]) - 1]).scale
-    if name != f"delta{network.depth}":
+    if step.makes.kind == "a":
+        return none + activation(network.layers[step.makes.layer - 1]).scale
+    if step.equation != "BP1":
         return none
     own = cost_function(network.cost).scale
     return own * finite(stack.y) / (stack.batch if network.reduction == "mean" else 1) if own else none
@@ -129,13 +130,15 @@ def finite(array: Array) -> Array:
     return largest(np.where(np.isfinite(mid), mid, 0.0))
 
 
-def undivided(stack: Stack, name: str, one: Interval, most: Array) -> Interval:
+def undivided(stack: Stack, step: Step, one: Interval, most: Array) -> Interval:
     """Allow the mean's division to come last: nothing is known of what is m times as large and overflows before it."""
     m = stack.batch if stack.architecture.reduction == "mean" else 1
     limit = model(stack.precision).largest
-    if m == 0 and name[0] not in "za":  # the mean of nothing
+    if step.equation == "forward":
+        return one
+    if m == 0:  # the mean of nothing
         return replace(one, rad=np.full(one.mid.shape, np.inf))
-    if m == 1 or name[0] in "za" or most.max(initial=0.0) <= limit / m:
+    if m == 1 or most.max(initial=0.0) <= limit / m:
         return one
     return replace(one, rad=np.where(np.abs(one.mid) + one.rad <= limit / m, one.rad, np.inf))
 

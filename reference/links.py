@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .backprop import reduced
+from . import names
 from .chain import Chain
-from .costs import cost_function
 from .interval import INFLATION, Bounds, Interval, RankOne, known, reach, scale, undivided
+from .names import Name
 from .nearby import Near, nearby
 from .network import Array, Case, Gradients
 from .number import UnknownError
@@ -79,24 +79,24 @@ class _Numbers:
     arithmetic: Model
     nearby: Mapping[str, Near]
 
-    def given(self, array: Array) -> Ball:
-        """What everybody is given."""
+    def given(self, name: Name, array: Array) -> Ball:
+        """Return what everybody is given."""
         ball = known(self.stack, self.arithmetic, array)
-        if array is self.stack.x and isinstance(ball, Given):
-            ball.near = self.nearby.get("a0")
+        if name in self.nearby and isinstance(ball, Given):
+            ball.near = self.nearby[name]
         return ball
 
-    def returned(self, kind: str, l: int, array: Array) -> Ball:
-        """What the implementation answered."""
+    def returned(self, name: Name, array: Array) -> Ball:
+        """Return what the implementation answered."""
         # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
         # product, which an a or a δ may be; z is a sum, and loses them unless sums are rounded afterwards.
-        ball = given(self.arithmetic, array, off=1 if kind != "z" or self.arithmetic.accumulator else 0)
+        ball = given(self.arithmetic, array, off=1 if name.kind != "z" or self.arithmetic.accumulator else 0)
         if isinstance(ball, Given):
-            ball.near = self.nearby.get(f"{kind}{l}")
+            ball.near = self.nearby.get(name)
         return ball
 
     def enclosed(self, interval: Interval) -> Ball:
-        """What stands in for what it did not."""
+        """Return what stands in for an array that it did not answer."""
         return Ball(self.arithmetic, interval.mid, interval.rad, kinked=interval.kinked)
 
 
@@ -112,27 +112,25 @@ class Links:
         numbers = _Numbers(stack, self._arithmetic, self._nearby)
         chain = Chain(stack, own, numbers.given, numbers.returned, numbers.enclosed, enclosure)
 
-        def leads(kind: str, l: int, _: Array) -> Leading:
-            ball = chain.array(kind, l)
-            assert ball is not None  # since it was returned
+        def leads(name: Name, _: Array) -> Leading:
+            ball = chain.array(name)
+            assert ball is not None  # since it was given, or returned
             return Leading(ball)
 
         self._chain = chain
         # The same numbers, without what stands in for some.
-        self._leading = Chain(
-            stack, own, lambda array: Leading(numbers.given(array)), leads, numbers.enclosed
-        )
+        self._leading = Chain(stack, own, leads, leads, lambda one: Leading(numbers.enclosed(one)))
 
     def get(self, name: str) -> Interval | None:
         """Enclose one array; None where what it is computed from cannot be had."""
         with np.errstate(all="ignore"):
-            ball = self._chain.link(name)
+            step, ball = self._chain.flow[name], self._chain.link(name)
             if ball is None:
                 return None
             most = reach(ball)
-            size = np.maximum(most, scale(self._stack, name))
+            size = np.maximum(most, scale(self._stack, step))
             one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
-            return undivided(self._stack, name, one, most)
+            return undivided(self._stack, step, one, most)
 
     def strict(self, name: str) -> Bounds | None:
         """Enclose one array of wide networks within its link, by the leading error alone; None where none is known.
@@ -142,7 +140,7 @@ class Links:
         if not self._nearby:
             return None
         with np.errstate(all="ignore"):
-            if name == "cost":
+            if self._chain.flow[name].equation == "cost":
                 return self._strict_cost()
             try:
                 found = self._leading.link(name)
@@ -151,7 +149,7 @@ class Links:
             if found is None:
                 return None
             ball = found.ball
-            some = ball.mid if name.startswith("db") else ball.mid[:, ::EVERY]
+            some = ball.mid[:, ::EVERY] if ball.mid.ndim > 2 else ball.mid  # a vector is looked at in full
             axes = tuple(range(1, some.ndim))
             size = np.maximum(some.max(axis=axes), -some.min(axis=axes)).astype(np.float64)
             if isinstance(ball, Product):
@@ -160,18 +158,18 @@ class Links:
 
     def _strict_cost(self) -> Interval | None:
         """Enclose the cost by what adding up its terms adds: that of their sum so many times rounded, at least."""
-        stack, outputs = self._stack, self._own.a
+        stack, outputs, name = self._stack, self._own.a, names.cost(self._stack.architecture.depth)
         if outputs is None:
             return None
         a, y = (array.astype(np.float64, copy=False) for array in (outputs[-1], stack.y))
-        cost, m = cost_function(stack.architecture.cost), self._chain.divisor
-        mid = np.array([reduced(cost.value(*of_case), m) for of_case in zip(a, y, strict=True)])
+        each = ({names.a(name.layer): one, names.Y: its} for one, its in zip(a, y, strict=True))
+        mid = np.array([self._chain.flow.link(name, of_case.get) for of_case in each])
         size = np.abs(mid)
         return Interval(mid, self._arithmetic.gamma(y[0].size - 1) * INFLATION * size, size, kinked=False)
 
-    def all(self, names: Iterable[str]) -> dict[str, Interval]:
+    def all(self, wanted: Iterable[str]) -> dict[str, Interval]:
         """Enclose several arrays; what cannot be had is left out."""
-        return {name: one for name in names if (one := self.get(name)) is not None}
+        return {name: one for name in wanted if (one := self.get(name)) is not None}
 
 
 def _arithmetic(stack: Stack) -> Model:

@@ -11,12 +11,13 @@ judged by them takes none. One that is not close, a wrong one above all, is judg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .backprop import backprop
-from .network import Array, Parameters
+from . import names
+from .backprop import flow, named
+from .network import Array
 from .rounding.model import Model
 from .stack import Stack
 
@@ -39,43 +40,20 @@ class Near:
         return Near(self.array.mT, self.turned)
 
 
-class _Noted:
-    """Weights that note down every product they are in."""
-
-    __array_ufunc__ = None  # so that ndarray @ _Noted asks it
-
-    def __init__(self, weights: Array, products: list[Array]) -> None:
-        self.weights, self.products = weights, products
-
-    @property
-    def mT(self) -> _Noted:
-        return _Noted(self.weights.mT, self.products)
-
-    def __rmatmul__(self, other: Array) -> Array:
-        self.products.append(other @ self.weights)
-        return self.products[-1]
-
-
 def nearby(stack: Stack, arithmetic: Model) -> dict[str, Near]:
-    """Answer a stack of cases in the precision of the midpoints: x as a0, a1.. and delta1.. by their names."""
-    products, depth = list[Array](), stack.architecture.depth
-
-    def better(array: Array) -> Array:
-        return array.astype(arithmetic.midpoint, copy=False)
-
-    parameters = Parameters(
-        tuple(_Noted(better(W), products) for W in stack.parameters.weights),
-        tuple(better(b) for b in stack.parameters.biases),
-    )
-    x = better(stack.x)
+    """Answer a stack of cases in the precision of the midpoints: x, and every a^l and δ^l, with their products."""
+    steps, given = flow(stack.architecture, stack.batch), named(stack.parameters, stack.x, stack.y)
     with np.errstate(all="ignore"):
-        own = backprop(stack.architecture, parameters, x, better(stack.y))
-    assert own.a is not None
-    assert own.delta is not None
-    forward, back = products[:depth], products[depth:]
-    found = {
-        f"a{l}": Near(a, product) for l, (a, product) in enumerate(zip([x, *own.a], forward, strict=False))
+        known = steps.run(
+            {name: array.astype(arithmetic.midpoint, copy=False) for name, array in given.items()}
+        )
+    found: dict[str, Near] = {
+        name: Near(known[name]) for name in (names.X, *steps.answered) if name.kind in ("x", "a", "delta")
     }
-    for l, (delta, dW) in enumerate(zip(own.delta, own.dW, strict=True), start=1):
-        found[f"delta{l}"] = Near(delta, back[depth - l] if l > 1 else None, dW)
+    for name in steps:
+        first = steps[name].takes[0]
+        if name.kind in ("p", "said"):
+            found[first] = replace(found[first], product=known[name])
+        elif name.kind == "dW":
+            found[first] = replace(found[first], turned=known[name])
     return found

@@ -19,6 +19,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from . import names
+from .names import Name
+
 Array = NDArray[Any]
 
 #: The precisions that can be judged, and the NumPy type that holds each.
@@ -142,6 +145,10 @@ class Architecture:
         """n_0, n_1, ..., n_L."""
         return (self.inputs, *(layer.width for layer in self.layers))
 
+    def weight_shape(self, l: int) -> tuple[int, ...]:
+        """Return the shape of W^l: (n_l, n_{l-1})."""
+        return self.widths[l], self.widths[l - 1]
+
     def to_json(self) -> dict[str, Any]:
         """Give the architecture as the document writes it, without the precision."""
         return {
@@ -176,6 +183,11 @@ class Parameters:
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return iter(zip(self.weights, self.biases, strict=True))
+
+    @classmethod
+    def named(cls, arrays: Mapping[str, Any], depth: int) -> Parameters:
+        """Take the parameters of so many layers from among other arrays by their names; KeyError where one lacks."""
+        return cls(*(tuple(arrays[name] for name in _names(kind, depth)) for kind in ("W", "b")))
 
 
 def _frozen(array: Any, dtype: np.dtype[Any], shape: tuple[int, ...], name: str) -> Array:
@@ -214,7 +226,7 @@ class Case:
                 f"the architecture has {depth} layers, but the parameters have other numbers"
             )
         m = np.shape(self.x)[0] if np.ndim(self.x) == 2 else -1
-        shapes = list(zip(widths[1:], widths[:-1], strict=True))
+        shapes = [self.architecture.weight_shape(l) for l in range(1, depth + 1)]
         frozen = Parameters(
             tuple(
                 [
@@ -247,7 +259,7 @@ class Case:
 
     def tensors(self) -> dict[str, Array]:
         """Name the arrays as the document does: x, y, W1.. WL, b1.. bL."""
-        named, depth = {"x": self.x, "y": self.y}, self.architecture.depth
+        named, depth = dict[str, Array]({names.X: self.x, names.Y: self.y}), self.architecture.depth
         named |= zip(_names("W", depth), self.parameters.weights, strict=True)
         named |= zip(_names("b", depth), self.parameters.biases, strict=True)
         return named
@@ -284,11 +296,24 @@ class Gradients:
 
     def tensors(self) -> dict[str, Any]:
         """Name the arrays as the document does: dW1.., db1.., cost, delta1.., z1.., a1.."""
-        named = {} if self.cost is None else {"cost": self.cost}
+        named = dict[str, Any]({} if self.cost is None else {names.cost(len(self.dW)): self.cost})
         for key in ("dW", "db", "delta", "z", "a"):
             if arrays := getattr(self, key):
                 named |= zip(_names(key, len(arrays)), arrays, strict=True)
         return named
+
+    @classmethod
+    def named(cls, arrays: Mapping[Name, Any]) -> Gradients:
+        """Take the arrays of an answer from among others, by their names."""
+        families = dict[str, dict[int, Any]]()
+        for name, array in arrays.items():
+            families.setdefault(name.kind, {})[name.layer] = array
+
+        def family(kind: str) -> list[Any] | None:
+            return [found[l] for l in sorted(found)] if (found := families.get(kind)) else None
+
+        cost = next(iter(families.get("cost", {}).values()), None)
+        return cls(family("dW") or [], family("db") or [], cost, family("delta"), family("z"), family("a"))
 
     @classmethod
     def from_tensors(cls, named: Mapping[str, Array], case: Case) -> Gradients:
@@ -296,23 +321,26 @@ class Gradients:
 
         An optional family (delta, z, a) counts when all its layers are there.
         """
-        depth, shapes = case.architecture.depth, _shapes(case.architecture.widths, case.batch)
-        if unknown := sorted(named.keys() - shapes.keys()):
+        from .shapes import (
+            shapes,
+        )  # which are read from the steps, and those are written in this file's nouns
+
+        depth, expected = case.architecture.depth, shapes(case.architecture, case.batch)
+        if unknown := sorted(named.keys() - expected.keys()):
             raise MalformedError(f"the answer holds {unknown[0]!r}, which this case does not ask for")
         dtype = case.dtype
-        checked = {name: _frozen(array, dtype, shapes[name], name) for name, array in named.items()}
+        checked = {name: _frozen(array, dtype, expected[name], name) for name, array in named.items()}
 
         def family(key: str) -> tuple[Array, ...] | None:
-            names = _names(key, depth)
-            return tuple([checked[n] for n in names]) if checked.keys() >= set(names) else None
+            wanted = _names(key, depth)
+            return tuple([checked[n] for n in wanted]) if checked.keys() >= set(wanted) else None
 
         dW, db = family("dW"), family("db")
         if dW is None or db is None:
-            missing = next(
-                f"{k}{i}" for i in range(1, depth + 1) for k in ("dW", "db") if f"{k}{i}" not in named
-            )
+            required = (kind(l) for l in range(1, depth + 1) for kind in (names.dW, names.db))
+            missing = next(name for name in required if name not in named)
             raise MalformedError(f"the answer lacks {missing}")
-        return cls(dW, db, checked.get("cost"), family("delta"), family("z"), family("a"))
+        return cls(dW, db, checked.get(names.cost(depth)), family("delta"), family("z"), family("a"))
 
 
 # What follows is the same for all cases of an architecture, which come together; for small ones it would take longer
@@ -320,22 +348,12 @@ class Gradients:
 
 
 @lru_cache(maxsize=128)
-def _names(key: str, depth: int) -> tuple[str, ...]:
+def _names(kind: str, depth: int) -> tuple[Name, ...]:
     """Name a family's arrays in a document: W1..WL."""
-    return tuple(f"{key}{l}" for l in range(1, depth + 1))
+    return tuple(names.name(kind, l) for l in range(1, depth + 1))
 
 
 @lru_cache(maxsize=8)
 def _description(architecture: Architecture, precision: str) -> str:
     given = {**architecture.to_json(), "precision": precision}
     return json.dumps(given, sort_keys=True, separators=(",", ":"))
-
-
-@lru_cache(maxsize=8)
-def _shapes(widths: tuple[int, ...], m: int) -> Mapping[str, tuple[int, ...]]:
-    """Give the shape of every array that an answer may hold."""
-    shapes: dict[str, tuple[int, ...]] = {"cost": ()}
-    for i in range(1, len(widths)):
-        shapes |= {f"dW{i}": (widths[i], widths[i - 1]), f"db{i}": (widths[i],)}
-        shapes |= {f"{key}{i}": (m, widths[i]) for key in ("delta", "z", "a")}
-    return shapes

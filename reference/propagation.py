@@ -7,17 +7,22 @@ of it. A derivative may be a mask, as relu's is: where it may vanish, a NaN that
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from .activations import Elementwise, activation
-from .chain import Chain
-from .costs import cost_function
+from .activations import Activation, Elementwise, activation
+from .backprop import flow, named
+from .costs import CostFunction, cost_function
 from .interval import INFLATION
+from .names import Name
 from .network import Array, Case, Gradients
 from .rounding.balls import Ball
 from .rounding.model import model
+from .steps import Step
 
 
 @dataclass(frozen=True)
@@ -43,32 +48,38 @@ class Propagated:
 
 
 def propagated(case: Case, own: Gradients, name: str) -> Propagated | None:
-    """Give what must come out of a link; None where nothing is known.
+    """Return what must come out of a link; None where nothing is known.
 
     ``own`` is the implementation's answer, with z, a and δ, and ``name`` one of its arrays.
     """
     if own.z is None or own.a is None or own.delta is None:
         return None
-    wide = model(case.precision).midpoint
+    wide, known = model(case.precision).midpoint, named(case.parameters, case.x, case.y) | own.tensors()
 
-    def widened(array: Array) -> Array:
-        return array.astype(wide)
+    def widened(taken: Name) -> Array | None:
+        return known[taken].astype(wide) if taken in known else None
 
-    if name == "cost":
-        return _through_cost(case, own.a[-1])
-    kind, l = name.rstrip("0123456789"), int(name.lstrip("abdeltzW"))
+    steps = flow(case.architecture, case.batch).replaced(lambda step: _rule(case, step))
     with np.errstate(all="ignore"):
-        if kind == "a":
-            return _exactly(_through_activation(case, own.z[l - 1], l))
-        if kind == "delta":
-            last = l == case.architecture.depth
-            upstream = (
-                _of_cost(case, own.a[l - 1]) if last
-                else widened(own.delta[l]) @ widened(case.parameters.weights[l])
-            )  # fmt: skip
-            return _through_slope(case, upstream, own.z[l - 1], l)
-        chain = Chain(case, own, widened, lambda _kind, _l, array: widened(array), lambda one: one.mid)
-        return _exactly(np.asarray(chain.link(name)))
+        found = steps.link(name, widened)
+    return found if isinstance(found, Propagated) else _exactly(np.asarray(found))
+
+
+def _rule(asked: Case, step: Step) -> Callable[..., Any] | None:
+    """Return what a function makes of a NaN or an infinity; products and sums do what they must by themselves."""
+    network, made = asked.architecture, step.makes
+    match made.kind:
+        case "total":
+            return _through_cost
+        case "cost":  # a mean changes nothing
+            return lambda total: total
+        case "nabla":
+            return partial(_of_cost, cost_function(network.cost))
+        case "a":
+            return partial(_through_activation, activation(network.layers[made.layer - 1]))
+        case "delta":
+            return partial(_through_slope, asked.precision, activation(network.layers[made.layer - 1]))
+    return None
 
 
 def _exactly(found: Array) -> Propagated:
@@ -76,22 +87,19 @@ def _exactly(found: Array) -> Propagated:
     return Propagated(must, np.zeros(must.shape, bool))
 
 
-def _through_cost(case: Case, a: Array) -> Propagated:
+def _through_cost(a: Array, y: Array) -> Propagated:
     """A NaN for which there is a target makes the cost one; targets of 0 may leave it out, as in 0 log a."""
-    must = np.array(np.nan if np.any(np.isnan(a) & (case.y != 0)) else 0.0)
+    must = np.array(np.nan if np.any(np.isnan(a) & (y != 0)) else 0.0)
     return Propagated(must, np.zeros((), bool))
 
 
-def _of_cost(case: Case, a: Array) -> Array:
-    """Give NaN where ∇C must be one: where a is and ∇C depends on it, and cannot be a mask."""
-    cost, wide = cost_function(case.architecture.cost), model(case.precision).midpoint
-    gradient = cost.gradient(a.astype(wide), case.y.astype(wide))
-    spoilt = np.isnan(a) & (case.y != 0) & np.isnan(gradient) & (not cost.masks)
+def _of_cost(cost: CostFunction, a: Array, y: Array) -> Array:
+    """Return NaN where ∇C must be one: where a is and ∇C depends on it, and cannot be a mask."""
+    spoilt = np.isnan(a) & (y != 0) & np.isnan(cost.gradient(a, y)) & (not cost.masks)
     return np.where(spoilt, np.nan, np.zeros(a.shape))
 
 
-def _through_activation(case: Case, z: Array, l: int) -> Array:
-    sigma = activation(case.architecture.layers[l - 1])
+def _through_activation(sigma: Activation, z: Array) -> Array:
     if not isinstance(sigma, Elementwise):
         return np.where(np.isnan(z).any(axis=1, keepdims=True), np.nan, np.zeros(z.shape))
     found = np.where(np.isnan(z), np.nan, 0.0)
@@ -102,15 +110,14 @@ def _through_activation(case: Case, z: Array, l: int) -> Array:
     return found
 
 
-def _through_slope(case: Case, upstream: Array, z: Array, l: int) -> Propagated:
-    sigma = activation(case.architecture.layers[l - 1])
+def _through_slope(precision: str, sigma: Activation, upstream: Array, z: Array) -> Propagated:
     nowhere = np.zeros(z.shape, bool)
     if not isinstance(sigma, Elementwise):
         spoilt = np.isnan(upstream).any(axis=1, keepdims=True) | np.isnan(z).any(axis=1, keepdims=True)
         return Propagated(np.where(spoilt, np.nan, np.zeros(z.shape)), nowhere)
     linear = len(sigma.scalar.pieces) == 1 and sigma.scalar.masks
     finite = np.isfinite(z)
-    slope = sigma.scalar.slope(Ball.exact(model(case.precision), np.where(finite, z, np.ones_like(z))))
+    slope = sigma.scalar.slope(Ball.exact(model(precision), np.where(finite, z, np.ones_like(z))))
     certain = (finite | linear) & (np.abs(slope.mid) > slope.rad * INFLATION)  # on a kink it is not
     must = np.where(certain, upstream * np.sign(slope.mid), 0.0)
     masked = np.isnan(upstream) & ~certain

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .html import EQUATIONS, standing, total
+from ..reference.steps import EQUATIONS
+from .html import standing, total
 
 Content = Mapping[str, Any]
 

@@ -22,6 +22,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..reference.names import AXES
+from ..reference.steps import EQUATIONS
 from .aggregates import aggregate
 from .agreement import agreement
 from .baseline import Baseline
@@ -29,10 +31,9 @@ from .causes import Cause, causes, power, short
 from .causes import listed as _list
 from .coverage import bars, coverage, pairs, spoken
 from .evidence import Evidence, evidence
+from .picture import blamed
 from .portraits import certificate, conventions, declined
 from .terminal import partly_asked
-
-EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
 
 #: A sign for each word, so that colour is never the only signal.
 SIGNS = {
@@ -304,7 +305,5 @@ def href(file: str) -> str:
 
 def component(finding: Content) -> str:
     """Name the worst component as a person would; counted from 0, as arrays are."""
-    kind, index = finding["array"].rstrip("0123456789"), finding["index"]
-    axes = {"z": ("example", "neuron"), "a": ("example", "neuron"), "delta": ("example", "neuron"),
-            "db": ("neuron",), "dW": ("neuron", "input")}.get(kind, ())  # fmt: skip
-    return ", ".join(f"{axis} {i}" for axis, i in zip(axes, index, strict=False))
+    axes = AXES[blamed(finding).makes.kind]
+    return ", ".join(f"{axis} {i}" for axis, i in zip(axes, finding["index"], strict=False))

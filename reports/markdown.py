@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ..reference.steps import EQUATIONS
 from .checks import Check, checks, known, numbered, subject
-from .html import EQUATIONS, SIGNS, answer
+from .html import SIGNS, answer
 
 Content = Mapping[str, Any]
 Item = TypeVar("Item")

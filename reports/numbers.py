@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import flint
-import numpy as np
 
 from ..reference.activations import activation
-from ..reference.backprop import reduced
-from ..reference.costs import cost_function
+from ..reference.backprop import flow
 from ..reference.coupled import Coupled
-from ..reference.exact import exact_gradients
+from ..reference.exact import exact_arrays
 from ..reference.network import Array, Case
+from ..reference.steps import Step
 
 #: Terms of a sum that are written out; of more, the first are and the rest is counted.
 MOST_TERMS = 3
@@ -61,46 +60,37 @@ def substituted(case: Case, array: str, index: Sequence[int]) -> Numbers | None:
 
 class _Substitution:
     def __init__(self, case: Case) -> None:
-        self.case, self.exact = case, exact_gradients(case)
-        self.layers = case.architecture.layers
+        self.case, self.exact = case, exact_arrays(case)
+        self.steps = flow(case.architecture, case.batch)
 
     def __call__(self, array: str, index: tuple[int, ...]) -> Numbers:
-        kind = array.rstrip("0123456789")
-        layer = int(array.removeprefix(kind) or 0)
-        found: dict[str, Any] = getattr(self, f"_{kind}")(layer, *index)
-        return Numbers(_SYMBOLS[kind], layer, index, written(self.exact[array][index]), **found)
+        name, found = self.steps[array].makes, dict[str, Any]()
+        coupled = isinstance(activation(self.case.architecture.layers[name.layer - 1]), Coupled)
+        if not (coupled and name.kind in ("a", "delta")):  # which would be of the whole layer's z
+            for step in self.steps.inside(name):
+                found |= self._told(step, index)
+        return Numbers(_SYMBOLS[name.kind], name.layer, index, written(self.exact[name][index]), **found)
 
-    def _before(self, layer: int) -> Array:
-        return self.exact[f"a{layer - 1}"] if layer > 1 else np.asarray(self.case.x)
-
-    def _z(self, l: int, i: int, j: int) -> dict[str, Any]:
-        W, b = self.case.parameters.weights[l - 1], self.case.parameters.biases[l - 1]
-        return {**_sum(self._before(l)[i], W[j]), "plus": written(b[j])}
-
-    def _a(self, l: int, i: int, j: int) -> dict[str, Any]:
-        if isinstance(activation(self.layers[l - 1]), Coupled):
-            return {}  # of the whole layer's z
-        return {"function": self.layers[l - 1].activation, "argument": written(self.exact[f"z{l}"][i, j])}
-
-    def _delta(self, l: int, i: int, j: int) -> dict[str, Any]:
-        if isinstance(activation(self.layers[l - 1]), Coupled):
-            return {}
-        through = {**self._a(l, i, j), "slope": True}
-        if l < len(self.layers):
-            return {**_sum(self.exact[f"delta{l + 1}"][i], self.case.parameters.weights[l][:, j]), **through}
-        network = self.case.architecture
-        y = np.vectorize(lambda value: flint.arb(float(value)), otypes=[object])(self.case.y)
-        gradient = cost_function(network.cost).gradient(self.exact[f"a{l}"], y)
-        divisor = self.case.batch if network.reduction == "mean" else 1
-        return {"gradient": written(reduced(gradient, divisor)[i, j]), **through}
-
-    def _db(self, l: int, j: int) -> dict[str, Any]:
-        return _sum(self.exact[f"delta{l}"][:, j])
-
-    def _dW(self, l: int, j: int, k: int) -> dict[str, Any]:
-        return _sum(self.exact[f"delta{l}"][:, j], self._before(l)[:, k])
-
-    def _cost(self, _: int) -> dict[str, Any]:
+    def _told(self, step: Step, index: tuple[int, ...]) -> dict[str, Any]:
+        """Put numbers into one step of a component's equation."""
+        first, *rest = (self.exact[name] for name in step.takes)
+        match step.makes.kind:
+            case "p":
+                return _sum(first[index[0]], rest[0][index[1]])
+            case "z":
+                return {"plus": written(rest[0][index[1]])}
+            case "a":
+                return {"function": step.function, "argument": written(first[index])}
+            case "said":
+                return _sum(first[index[0]], rest[0][:, index[1]])
+            case "g" if len(step.takes) == 1 and step.takes[0].kind == "nabla":
+                return {"gradient": written(self.exact[step.makes][index])}
+            case "delta":
+                return {"function": step.function, "argument": written(rest[0][index]), "slope": True}
+            case "db":
+                return _sum(first[:, index[0]])
+            case "dW":
+                return _sum(first[:, index[0]], rest[0][:, index[1]])
         return {}
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
+
+from ..reference.backprop import flow
+from ..reference.names import AXES
+from ..reference.network import Architecture
+from ..reference.steps import Flow, Step
 
 #: Neurons of a layer that are drawn; of a wider one the first are, and a sign that there are more.
 MOST_NEURONS = 5
@@ -43,14 +47,24 @@ class Picture:
     radius: int = _RADIUS
 
 
+def steps(finding: Mapping[str, Any]) -> Flow:
+    """Return the steps of the network of a finding's case."""
+    return flow(Architecture.from_json(finding["architecture"]), finding["batch"])
+
+
+def blamed(finding: Mapping[str, Any]) -> Step:
+    """Return the step that makes the array which a finding blames."""
+    return steps(finding)[finding["array"]]
+
+
 def picture(finding: Mapping[str, Any]) -> Picture:
     """Draw the network of a finding's case."""
-    network, layers = finding["architecture"], finding["architecture"]["layers"]
-    kind, l = finding["array"].rstrip("0123456789"), finding["layer"]
-    of_cost = bool(finding["cost"]) or kind == "cost"
+    network, layers, here = finding["architecture"], finding["architecture"]["layers"], blamed(finding)
+    kind, l = here.makes.kind, finding["layer"]
+    of_cost = bool(finding["cost"]) or here.equation == "cost"
     product = not (finding["activation"] or of_cost or kind == "db")
-    # Lines are numbered as the column they begin in: those of W^l in l - 1, and δ^l comes back along those of W^{l+1}.
-    line = (l if kind == "delta" else l - 1) if product else -1
+    # The weights that are blamed lead from the column before their layer to it; a column's place is its layer.
+    weights = _weights(steps(finding), here) if product else None
     entries = [("input", network["inputs"], ["input", f"{network['inputs']} wide"])]
     for number, layer in enumerate(layers, start=1):
         entries.append(
@@ -63,20 +77,35 @@ def picture(finding: Mapping[str, Any]) -> Picture:
     x, columns = 0.0, list[Column]()
     for place, (_, width, words) in enumerate(entries):
         room = max(_NARROWEST, _CHARACTER * max(map(len, words)) + 16)
-        blamed = place == len(entries) - 1 if of_cost else place == l and not product
+        wrong = place == len(entries) - 1 if of_cost else place == l and not product
         columns.append(
-            _column(x + room / 2, width, tallest, words, blamed, _worst(finding, kind) if blamed else ())
+            _column(x + room / 2, width, tallest, words, wrong, _worst(finding, kind) if wrong else ())
         )
         x += room
-    lines = [(_path(one, other), place == line) for place, (one, other) in enumerate(pairwise(columns))]
-    here = next(
-        (one.x for one in columns if one.blamed),
-        (columns[line].x + columns[line + 1].x) / 2 if product else x / 2,
-    )
+    pairs = _read(steps(finding))
+    lines = [(_path(columns[one], columns[other]), other == weights) for one, other in pairs]
+    marked = next((one.x for one in columns if one.blamed), None)
+    if marked is None:
+        marked = sum(columns[place].x for place in next(pair for pair in pairs if pair[1] == weights)) / 2
     height = _TOP + tallest + 18 * max(len(words) for _, _, words in entries) + 8
     return Picture(
-        x, height, columns, lines, here, _spoken(entries, finding, of_cost, line), _TOP + tallest + 18
+        x, height, columns, lines, marked, _spoken(entries, finding, of_cost, weights), _TOP + tallest + 18
     )
+
+
+def _weights(flow: Flow, here: Step) -> int:
+    """Return the layer of the weights that are in a product, or that it is the gradient of."""
+    taken = (name.layer for step in flow.inside(here.makes) for name in step.takes if name.kind == "W")
+    return next(taken, here.makes.layer)
+
+
+def _read(flow: Flow) -> list[tuple[int, int]]:
+    """Return which columns are read by which: layers by layers, and the last of them by the cost."""
+    products = [flow[name] for name in flow if name.kind == "p"]
+    return [
+        *((step.takes[0].layer, step.makes.layer) for step in products),
+        (len(products), len(products) + 1),
+    ]
 
 
 def _words(layer: Mapping[str, Any], place: str) -> list[str]:
@@ -97,9 +126,9 @@ def _column(
 
 
 def _worst(finding: Mapping[str, Any], kind: str) -> Sequence[int]:
-    """Give the place of the component's neuron in its layer."""
-    index = finding["index"]
-    return index[-1:] if kind in ("z", "a", "delta", "db") else index[:1] if kind == "dW" else [0]
+    """Return the place of the component's neuron in its layer."""
+    axes = AXES[kind]
+    return [finding["index"][axes.index("neuron")]] if "neuron" in axes else [0]
 
 
 def _path(one: Column, other: Column) -> str:
@@ -108,12 +137,15 @@ def _path(one: Column, other: Column) -> str:
 
 
 def _spoken(
-    entries: Sequence[tuple[str, int, Sequence[str]]], finding: Mapping[str, Any], of_cost: bool, line: int
+    entries: Sequence[tuple[str, int, Sequence[str]]],
+    finding: Mapping[str, Any],
+    of_cost: bool,
+    weights: int | None,
 ) -> str:
     said = []
     for place, (_, _, words) in enumerate(entries):
-        wrong = place == len(entries) - 1 if of_cost else line < 0 and place == finding["layer"]
-        said.append(", ".join(words) + (" (wrong here)" if wrong else ""))
-        if place == line:
+        if place == weights:
             said.append("the weights in between (wrong here)")
+        wrong = place == len(entries) - 1 if of_cost else weights is None and place == finding["layer"]
+        said.append(", ".join(words) + (" (wrong here)" if wrong else ""))
     return "The network of the case: " + "; then ".join(said)

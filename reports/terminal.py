@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..reference.steps import EQUATIONS
 from .causes import Cause, causes
-
-_EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
 
 
 def _cell(entry: Mapping[str, Any] | None) -> str:
@@ -43,12 +42,12 @@ def _matrix(content: Mapping[str, Any]) -> Table:
     )
     table.add_column("implementation", no_wrap=True, overflow="ellipsis", max_width=32)
     table.add_column("", no_wrap=True, min_width=7)
-    for name in _EQUATIONS:
+    for name in EQUATIONS:
         table.add_column(name, justify="right", no_wrap=True, min_width=6)
     for implementation in content["implementations"]:
         name = implementation["name"]
         for precision in content["settings"]["precisions"]:
-            row = [entries.get((name, precision, equation)) for equation in _EQUATIONS]
+            row = [entries.get((name, precision, equation)) for equation in EQUATIONS]
             table.add_row(escape(name), precision, *map(_cell, row))
     return table
 

@@ -24,6 +24,7 @@ import numpy as np
 from flint import arb
 from gradparity.reference.backprop import backprop
 from gradparity.reference.chain import Chain
+from gradparity.reference.names import Name
 from gradparity.reference.network import DTYPES, Array, Case, Gradients, Parameters
 from gradparity.reference.rounding.model import REDUCTION_ROUNDINGS, Model, model
 
@@ -59,14 +60,18 @@ class Run:
             for one in (self.model, self.model.accumulator or self.model)
         ]
 
-    def given(self, array: Array) -> Pushed:
-        """An array that everybody is given."""
+    def exactly(self, array: Array) -> Pushed:
+        """Make a number of an array that is known."""
         return Pushed(self, _each(lambda value: arb(float(value)), array))
 
-    def returned(self, kind: str, l: int, array: Array) -> Pushed:
-        """What the implementation returned, having gone on with more digits, as enclosure.links allows it to."""
-        exact = self.given(array)
-        kept = kind != "z" or self.model.accumulator
+    def given(self, name: Name, array: Array) -> Pushed:
+        """Return an array that everybody is given."""
+        return self.exactly(array)
+
+    def returned(self, name: Name, array: Array) -> Pushed:
+        """Return what the implementation answered, having gone on with more digits, as links allow it to."""
+        exact = self.exactly(array)
+        kept = name.kind != "z" or self.model.accumulator
         return exact.rounded(exact.value, [(exact, np.asarray)], eta=0) if kept else exact
 
 
@@ -153,7 +158,7 @@ class Pushed:
         if isinstance(other, Pushed):
             return other
         if isinstance(other, np.ndarray):
-            return self.run.given(other)
+            return self.run.exactly(other)
         return self.constant(float(other), self.model.constant_error(float(other)))
 
     # ------------------------------------------------------------------------------------------ elementary operations
@@ -436,8 +441,10 @@ def of_the_chain(case: Case) -> Question:
     """Ask for all of an answer, from the inputs."""
 
     def question(run: Run) -> Mapping[str, Pushed]:
-        W, b = (tuple(map(run.given, family)) for family in (case.parameters.weights, case.parameters.biases))
-        return backprop(case.architecture, Parameters(W, b), run.given(case.x), run.given(case.y)).tensors()
+        families = case.parameters.weights, case.parameters.biases
+        W, b = (tuple(map(run.exactly, family)) for family in families)
+        x, y = run.exactly(case.x), run.exactly(case.y)
+        return backprop(case.architecture, Parameters(W, b), x, y).tensors()
 
     return question
 

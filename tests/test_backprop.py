@@ -317,47 +317,38 @@ def test_the_whole_is_the_mean_or_the_sum_of_its_parts(cost: str, reduction: str
 # shape gives the fault away.
 
 EVERYONE = "demon parameters paths"
+#: Where δ^l is made, and what it is made of.
+MAKES_DELTA = "activation(layers[l]).vjp,"
+OF = "(g(l), z(l)), sigma)"
 MUTATIONS = {
-    "forward: b is missing": ("a[-1] @ W.mT + b", "a[-1] @ W.mT", "kept " + EVERYONE),
-    "forward: W for its transpose": ("a[-1] @ W.mT + b", "a[-1] @ W + b", "kept " + EVERYONE),
-    "forward: b is subtracted": ("a[-1] @ W.mT + b", "a[-1] @ W.mT - b", "kept " + EVERYONE),
-    "forward: no activation": ("activation(layer).value(z[-1])", "z[-1]", "kept " + EVERYONE),
-    "BP1: sign": ("return sigma.vjp(reduced(", "return -sigma.vjp(reduced(", EVERYONE),
-    "BP1: σ′ is missing": (
-        "sigma.vjp(reduced(cost.gradient(a, y), divisor), z)",
-        "reduced(cost.gradient(a, y), divisor)",
-        EVERYONE,
-    ),
-    "BP1: σ′(a) for σ′(z)": (
-        "cost.gradient(a, y), divisor), z)",
-        "cost.gradient(a, y), divisor), a)",
-        EVERYONE,
-    ),
-    "BP1: a and y swapped": ("cost.gradient(a, y)", "cost.gradient(y, a)", EVERYONE),
-    "BP1: not divided by m": ("reduced(cost.gradient(a, y), divisor)", "cost.gradient(a, y)", EVERYONE),
+    "forward: b is missing": ("product + b", "product", "kept " + EVERYONE),
+    "forward: W for its transpose": ("a_previous @ W.mT", "a_previous @ W", "kept " + EVERYONE),
+    "forward: b is subtracted": ("product + b", "product - b", "kept " + EVERYONE),
+    "forward: no activation": ("activation(layer).value,", "lambda z: z,", "kept " + EVERYONE),
+    "BP1: sign": ("C.gradient, (a(L), Y)", "lambda a, y: -C.gradient(a, y), (a(L), Y)", EVERYONE),
+    "BP1: σ′ is missing": (MAKES_DELTA, MAKES_DELTA[:-1] + " if l < L else lambda g, z: g,", EVERYONE),
+    "BP1: σ′(a) for σ′(z)": (OF, "(g(l), z(l) if l < L else a(l)), sigma)", EVERYONE),
+    "BP1: a and y swapped": ("C.gradient, (a(L), Y)", "C.gradient, (Y, a(L))", EVERYONE),
+    "BP1: not divided by m": ('g(L), "BP1", partial(averaged, m=m)', 'g(L), "BP1", lambda n: n', EVERYONE),
     "BP1: divided by m twice": (
-        "reduced(cost.gradient(a, y), divisor)",
-        "reduced(reduced(cost.gradient(a, y), divisor), divisor)",
+        'g(L), "BP1", partial(averaged, m=m)',
+        'g(L), "BP1", lambda n: averaged(averaged(n, m), m)',
         EVERYONE,
     ),
-    "BP1: ∇C of z for ∇C of a": (
-        "sigma[-1], z[-1], a[-1], y, m)",
-        "sigma[-1], z[-1], z[-1], y, m)",
+    "BP1: ∇C of z for ∇C of a": ("C.gradient, (a(L), Y)", "C.gradient, (z(L), Y)", EVERYONE),
+    "BP1: σ′ of the layer before": (OF, "(g(l), z(l) if l < L else z(l - 1)), sigma)", EVERYONE),
+    "BP2: sign": ("return delta_next @", "return -delta_next @", EVERYONE),
+    "BP2: W for its transpose": ("delta_next @ W_next", "delta_next @ W_next.mT", EVERYONE),
+    "BP2: σ′ is missing": (MAKES_DELTA, MAKES_DELTA[:-1] + " if l == L else lambda g, z: g,", EVERYONE),
+    "BP2: σ′ twice": (
+        MAKES_DELTA,
+        "(lambda g, z, s=activation(layers[l]), twice=l < L: s.vjp(s.vjp(g, z) if twice else g, z)),",
         EVERYONE,
     ),
-    "BP1: σ′ of the layer before": (
-        "sigma[-1], z[-1], a[-1], y, m)",
-        "sigma[-1], z[-2], a[-1], y, m)",
-        EVERYONE,
-    ),
-    "BP2: sign": ("return sigma.vjp(delta_next", "return -sigma.vjp(delta_next", EVERYONE),
-    "BP2: W for its transpose": ("delta_next @ W_next,", "delta_next @ W_next.mT,", EVERYONE),
-    "BP2: σ′ is missing": ("sigma.vjp(delta_next @ W_next, z)", "delta_next @ W_next", EVERYONE),
-    "BP2: σ′ twice": ("delta_next @ W_next, z)", "sigma.vjp(delta_next @ W_next, z), z)", EVERYONE),
-    "BP2: z of the next layer": ("sigma[l], z[l]))", "sigma[l], z[l + 1]))", EVERYONE),
-    "BP2: σ of the last layer": ("sigma[l], z[l]))", "sigma[-1], z[l]))", EVERYONE),
-    "BP2: W of its own layer": ("W[l + 1], sigma", "W[l], sigma", EVERYONE),
-    "BP2: δ of the last layer": ("bp2(delta[0],", "bp2(delta[-1],", EVERYONE),
+    "BP2: z of the next layer": (OF, "(g(l), z(min(l + 1, L))), sigma)", EVERYONE),
+    "BP2: σ of the last layer": (MAKES_DELTA, "activation(layers[L]).vjp,", EVERYONE),
+    "BP2: W of its own layer": ("(delta(k), W(k))", "(delta(k), W(l))", EVERYONE),
+    "BP2: δ of the last layer": ("(delta(k), W(k))", "(delta(L), W(k))", EVERYONE),
     "BP3: sign": ("return delta.sum(axis=-2)", "return -delta.sum(axis=-2)", "parameters paths"),
     "BP3: mean for sum": ("delta.sum(axis=-2)", "delta.mean(axis=-2)", "parameters paths"),
     "BP3: the wrong axis": ("delta.sum(axis=-2)", "delta.sum(axis=-1)", "parameters paths"),
@@ -365,13 +356,17 @@ MUTATIONS = {
     "BP4: sign": ("return delta.mT @", "return -delta.mT @", "parameters paths"),
     "BP4: transposed": ("delta.mT @ a_previous", "a_previous.mT @ delta", "parameters paths"),
     "BP4: δ not transposed": ("delta.mT @ a_previous", "delta @ a_previous", "parameters paths"),
-    "BP4: σ(a) of its own layer": (
-        "zip(delta, a, strict=False)",
-        "zip(delta, a[1:], strict=False)",
-        "parameters paths",
+    "BP4: σ(a) of its own layer": ("(delta(l), a(l - 1))", "(delta(l), a(l))", "parameters paths"),
+    "cost: not divided by m": (
+        'cost(L), "cost", partial(averaged, m=m)',
+        'cost(L), "cost", lambda c: c',
+        "kept",
     ),
-    "cost: not divided by m": ("cost=reduced(cost.value(a[-1], y), m)", "cost=cost.value(a[-1], y)", "kept"),
-    "m: the width for the batch": ("m = x.shape[-2] if", "m = 3 * x.shape[-1] if", "kept " + EVERYONE),
+    "m: the width for the batch": (
+        "flow(network, x.shape[-2]).run(named(parameters, x, y))",
+        "flow(network, 3 * x.shape[-1]).run(named(parameters, x, y))",
+        "kept " + EVERYONE,
+    ),
     "m: mean where a sum is asked": ('network.reduction == "mean"', "True", ""),
     "m: sum where a mean is asked": ('network.reduction == "mean"', "False", "kept " + EVERYONE),
 }
@@ -402,5 +397,5 @@ def test_every_mutation_is_caught(name: str) -> None:
 
 
 def test_no_oracle_accuses_the_unchanged_file() -> None:
-    answer = answered(SQUARE, mutated("def bp1(", "def bp1("))
+    answer = answered(SQUARE, mutated("def bp3(", "def bp3("))
     assert [oracle(SQUARE, answer) for oracle in (kept, demon, parameters, paths)] == [[], [], [], []]

@@ -17,10 +17,11 @@ from xml.etree import ElementTree
 import pytest
 import xmlschema
 from gradparity.harness.report import FORMATS, strict_json
+from gradparity.reference.steps import EQUATIONS
 from gradparity.reports import markdown as markdown_module
 from gradparity.reports.annotations import annotate
 from gradparity.reports.badge import badge
-from gradparity.reports.html import EQUATIONS, render
+from gradparity.reports.html import render
 from gradparity.reports.junit import junit
 from gradparity.reports.markdown import markdown
 from markdown_it import MarkdownIt

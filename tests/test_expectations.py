@@ -23,6 +23,7 @@ from gradparity.harness.verdict import Broken
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME
 from gradparity.property_tests.regimes import case as draw
+from gradparity.reference.backprop import flow
 from gradparity.reference.exact import Certificate
 
 from .conftest import Gradparity
@@ -56,7 +57,9 @@ def refused(folder: Path, text: str) -> str:
 
 def broken(equation: str, name: str, z: float | None) -> Broken:
     certificate = Certificate("1.0", holds=True, sound=True)
-    return Broken(equation, 1, name, (0, 0), 2.0, 1.0, 0.1, 9.0, False, True, certificate, z)
+    return Broken(
+        equation, 1, flow(NETWORK, 2)[name].makes, (0, 0), 2.0, 1.0, 0.1, 9.0, False, True, certificate, z
+    )
 
 
 NETWORK = Architecture(2, (Layer(3, "softplus"), Layer(3, "tanh")), Cost("hinge"))

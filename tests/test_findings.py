@@ -8,6 +8,7 @@ from gradparity.harness.campaign import Divergence
 from gradparity.harness.findings import Collector
 from gradparity.harness.verdict import Broken
 from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.reference.backprop import flow
 from gradparity.reference.exact import Certificate
 
 
@@ -22,10 +23,11 @@ def divergence(
     network = Architecture(2, (Layer(width, activation), Layer(width, activation)), Cost(cost))
     drawn: Case = case(network, 2, BY_NAME["ordinary"], width, "float64")
     certificate = Certificate("1.0", holds=True, sound=True)
+    made = flow(network, 2)[name].makes
     blamed = Broken(
         equation,
-        int(name[-1]),
-        name,
+        made.layer,
+        made,
         (0, 0),
         2.0,
         1.0,

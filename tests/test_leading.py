@@ -10,6 +10,7 @@ from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.harness.verdict import Verdict
 from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.reference import names
 from gradparity.reference.interval import Interval, RankOne
 from gradparity.reference.links import Links
 from gradparity.reference.network import ACTIVATIONS, COSTS
@@ -136,7 +137,7 @@ def test_of_what_may_not_be_finite_nothing_is_known() -> None:
 
 def test_what_it_cannot_do_it_says() -> None:
     one = asked("tanh", "hinge", "ordinary", "float32")
-    z = links(one, REFERENCE.gradients(one))[0]._leading.array("z", 1)
+    z = links(one, REFERENCE.gradients(one))[0]._leading.array(names.z(1))
     assert isinstance(z, Leading)
     added = -z
     asking: list[Callable[[], object]] = [

@@ -19,9 +19,11 @@ from gradparity import Architecture, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.activations import activation
+from gradparity.reference.backprop import flow
 from gradparity.reference.costs import cost_function
 from gradparity.reference.links import Links
-from gradparity.reference.network import _description, _names, _shapes
+from gradparity.reference.network import _description, _names
+from gradparity.reference.shapes import shapes
 from gradparity.reference.stack import Stack, stacked_answers
 
 TOUCH = """
@@ -102,7 +104,7 @@ def test_what_was_judged_is_freed_at_once(width: int) -> None:
 
 def test_what_a_campaign_remembers_has_an_end() -> None:
     """Layers and costs differ in numbers, of which there are as many as cases."""
-    remembered = (activation, cost_function, _description, _shapes, _names)
+    remembered = (activation, cost_function, _description, shapes, flow, _names)
     for i in range(300):
         layer, cost = Layer(1 + i % 7, "elu", alpha=1.0 + i), Cost("huber", delta=1.0 + i)
         one = case(

@@ -11,13 +11,14 @@ from gradparity import Architecture, Cost, Gradients, Layer
 from gradparity.adapters.reference import load
 from gradparity.harness.campaign import Settings, draw_cases
 from gradparity.harness.held import margins
-from gradparity.harness.verdict import EQUATIONS, Judged, Verdict, equation_of, judge_answer
+from gradparity.harness.verdict import Judged, Verdict, judge_answer
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.activations import activation
-from gradparity.reference.backprop import bp2, bp3, bp4
+from gradparity.reference.backprop import bp3, bp4, flow, moved_back
 from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import Certifier
 from gradparity.reference.interval import Interval
+from gradparity.reference.steps import EQUATIONS
 
 NETWORK = Architecture(
     3,
@@ -116,7 +117,8 @@ def test_garbage_never_agrees(seed: int) -> None:
 
 
 def test_every_array_has_its_equation() -> None:
-    found = {name: equation_of(name, 4) for name in ANSWER.tensors()}
+    steps = flow(NETWORK, CASE.batch)
+    found = {name: (steps[name].equation, steps[name].makes.layer) for name in ANSWER.tensors()}
     assert found["delta4"] == ("BP1", 4)
     assert found["delta3"] == ("BP2", 3)
     assert found["db2"] == ("BP3", 2)
@@ -148,7 +150,7 @@ def backwards(answer: Gradients, spoil: Callable[[int, np.ndarray], np.ndarray])
     delta = [spoil(4, np.asarray(answer.delta[3]))]
     for l in (3, 2, 1):
         sigma = activation(NETWORK.layers[l - 1])
-        delta.insert(0, spoil(l, np.asarray(bp2(delta[0], W[l], sigma, answer.z[l - 1]))))
+        delta.insert(0, spoil(l, np.asarray(sigma.vjp(moved_back(delta[0], W[l]), answer.z[l - 1]))))
     return dataclasses.replace(
         answer,
         delta=delta,

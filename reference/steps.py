@@ -1,0 +1,113 @@
+"""Steps: a computation as data, one step an operation, in the order in which it runs.
+
+backprop.py writes the steps of a whole answer down once. What follows from what, in which order, under which name and
+of which shape, which equation an array belongs to and which function it goes through, are all read from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+from .names import ANSWERED, GIVEN, Name
+from .number import Number
+
+#: What is judged, in the order in which a computation goes through it.
+EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
+
+#: Some kind of number.
+N = TypeVar("N")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation: the array it makes, the equation it belongs to, what it does, and the arrays it takes.
+
+    ``function`` is the name of the activation or of the cost that it goes through; empty for products and sums.
+    ``adjoint`` is there where the step is linear in the first array that it takes. It carries an error of the result
+    back to that array: ⟨does(u, *rest), v⟩ = ⟨u, adjoint(v, *rest)⟩.
+    """
+
+    makes: Name
+    equation: str
+    does: Callable[..., Any]
+    takes: tuple[Name, ...]
+    function: str = ""
+    adjoint: Callable[..., Number] | None = None
+
+
+class Flow(Mapping[str, Step]):
+    """The steps of a computation by the names of what they make, in their order."""
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self._steps = {step.makes: step for step in steps}
+
+    def __getitem__(self, name: str) -> Step:
+        return self._steps[name]  # type: ignore[index]  # a name is equal to its text
+
+    def __iter__(self) -> Iterator[Name]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    @cached_property
+    def answered(self) -> tuple[Name, ...]:
+        """The names of the arrays that an answer may hold, in the order of the computation."""
+        return tuple(name for name in self._steps if name.kind in ANSWERED)
+
+    @cached_property
+    def by_equation(self) -> tuple[Name, ...]:
+        """The same, equation by equation, as verdicts are listed."""
+        return tuple(sorted(self.answered, key=lambda name: EQUATIONS.index(self[name].equation)))
+
+    @cached_property
+    def place(self) -> Mapping[str, int]:
+        """The place of every array in the order of the computation."""
+        return {name: place for place, name in enumerate(self._steps)}
+
+    def run(self, known: Mapping[Name, N], equations: Iterable[str] = EQUATIONS) -> dict[Name, N]:
+        """Run the steps of these equations on any kind of number; return what was known and all that was made."""
+        found, some = dict(known), frozenset(equations)
+        for makes, step in self._steps.items():
+            if step.equation in some:
+                found[makes] = step.does(*[found[name] for name in step.takes])
+        return found
+
+    def link(self, name: str, supply: Callable[[Name], N | None]) -> N | None:
+        """Compute one array from the arrays of an answer before it, and from what everybody is given.
+
+        Those are asked of ``supply``, which may have the inner results between them, too; what it lacks of these is
+        computed. Return None where it lacks an array of the answer.
+        """
+        step, arguments = self[name], list[N]()
+        for taken in step.takes:
+            found = supply(taken)
+            if found is None and not (taken.kind in ANSWERED or taken.kind in GIVEN):
+                found = self.link(taken, supply)
+            if found is None:
+                return None
+            arguments.append(found)
+        made: N = step.does(*arguments)
+        return made
+
+    def inside(self, name: str) -> Iterator[Step]:
+        """Yield the steps of an array's link: the one that makes it, and those since the arrays before it."""
+        step = self[name]
+        yield step
+        for taken in step.takes:
+            if taken.kind not in ANSWERED and taken.kind not in GIVEN:
+                yield from self.inside(taken)
+
+    def functions(self, name: str) -> frozenset[str]:
+        """Name the activations and the cost that an array's link goes through."""
+        return frozenset(step.function for step in self.inside(name) if step.function)
+
+    def replaced(self, change: Callable[[Step], Callable[..., Any] | None]) -> Flow:
+        """Return the flow in which steps do what ``change`` gives for them; those for which it gives None stay."""
+        return Flow(
+            replace(step, does=does) if (does := change(step)) is not None else step
+            for step in self._steps.values()
+        )
