@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from ..reference.backprop import backprop
-from ..reference.network import ACTIVATIONS, COSTS, Array, Case, Gradients, Parameters
+from ..reference.backprop import flow, named
+from ..reference.network import ACTIVATIONS, COSTS, Array, Case, Gradients
+from ..reference.steps import Flow
 
 
 class Rounded(np.ndarray[Any, Any]):
@@ -37,6 +38,20 @@ def in_its_precision(array: Array) -> Array:
     return array.view(Rounded) if array.dtype.itemsize < 4 else array
 
 
+def answered(steps: Flow, case: Case, withheld: Collection[str] = ()) -> Gradients:
+    """Run steps on plain arrays of the case's precision; the answer lacks the kinds of arrays that are ``withheld``.
+
+    Raises ValueError where the steps give a wrong shape.
+    """
+    given = named(case.parameters, case.x, case.y)
+    with np.errstate(all="ignore"):
+        found = steps.run({name: in_its_precision(array) for name, array in given.items()})
+    arrays: dict[str, Array] = {
+        name: np.asarray(found[name], case.dtype) for name in steps.answered if name.kind not in withheld
+    }
+    return Gradients.from_tensors(arrays, case)
+
+
 class Reference:
     """Answers with reference/backprop.py."""
 
@@ -46,14 +61,7 @@ class Reference:
 
     def gradients(self, case: Case) -> Gradients:
         """Answer a case in its own precision."""
-        parameters = Parameters(
-            tuple(map(in_its_precision, case.parameters.weights)),
-            tuple(map(in_its_precision, case.parameters.biases)),
-        )
-        with np.errstate(all="ignore"):
-            answer = backprop(case.architecture, parameters, *map(in_its_precision, (case.x, case.y)))
-        arrays = {name: np.asarray(array, case.dtype) for name, array in answer.tensors().items()}
-        return Gradients.from_tensors(arrays, case)
+        return answered(flow(case.architecture, case.batch), case)
 
     def functions(self) -> Mapping[str, str]:
         """Every activation and cost is the reference's own."""

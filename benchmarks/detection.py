@@ -4,9 +4,9 @@ Run it with
 
     python benchmarks/detection.py [CASES]
 
-Suspects are the faulty implementations of tests/faults and their twin, which is right; every checker holds each of
-them against the same cases, with the defaults that its documentation shows. A checker that differentiates numerically
-is given the suspect's own cost, so that a fault which the cost shares with its gradient is hidden from it. Networks are
+Suspects are the faulty implementations of property_tests/faults and their twin, which is right; every checker holds
+each of them against the same cases, with the defaults that its documentation shows. A checker that differentiates
+numerically is given the suspect's own cost, so that a fault which the cost shares with its gradient is hidden from it. Networks are
 small enough for the slowest. The smallest error is that of one component of ∂C/∂W, changed relatively in an answer that
 was right. Times are in units of one gradient by the checker's own framework, on networks whose functions are its own.
 
@@ -35,9 +35,10 @@ import torch
 from gradparity import Architecture, Case, Cost, Gradients, Layer, Parameters, judge
 from gradparity.adapters.reference import Reference
 from gradparity.adapters.registry import load
+from gradparity.property_tests.faults import FAULTS
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.property_tests.strategies import structure_at
-from gradparity.tests.faults import FAULTS, Network
+from gradparity.tests.twin import Network
 from jax.test_util import check_grads
 from rich.console import Console
 from rich.table import Table
@@ -194,7 +195,7 @@ def caught(checker: Checker, cases: Sequence[Case]) -> list[str]:
     """Name the faults that the checker finds on some case, of those on which it does not accuse the twin as well."""
     found = []
     for fault in FAULTS:
-        suspect = fault.network()
+        suspect = fault.implementation()
         if any(accuses(checker, suspect, one) for one in cases):
             found.append(str(fault))
     return found

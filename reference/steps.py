@@ -38,6 +38,22 @@ class Step:
     adjoint: Callable[..., Number] | None = None
 
 
+def in_order(steps: Iterable[Step]) -> list[Step]:
+    """Sort steps so that each comes after those whose arrays it takes, and otherwise as they are."""
+    making = {step.makes: step for step in steps}
+    sorted_ = dict[Name, Step]()
+
+    def put(step: Step) -> None:
+        for taken in step.takes:
+            if taken in making and taken not in sorted_:
+                put(making[taken])
+        sorted_.setdefault(step.makes, step)
+
+    for step in making.values():
+        put(step)
+    return list(sorted_.values())
+
+
 class Flow(Mapping[str, Step]):
     """The steps of a computation by the names of what they make, in their order."""
 

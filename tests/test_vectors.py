@@ -24,11 +24,12 @@ from gradparity.adapters.reference import Reference
 from gradparity.harness.vector_cases import VECTORS, Vector
 from gradparity.harness.vector_flags import Asked, flags_of
 from gradparity.harness.vectors import VectorsError, exact_bounds, expected, outward, write_vectors
+from gradparity.property_tests.faults import FAULTS, Fault
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.enclosure import enclose
 from gradparity.reference.interval import Interval
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Parameters
-from gradparity.tests.faults import FAULTS, Fault, Network
+from gradparity.tests.twin import Network
 
 from .conftest import Gradparity
 
@@ -127,7 +128,7 @@ def computable(vectors: list[Read]) -> list[Read]:
 
 @cache
 def caught_by(fault: Fault, folder: Path) -> tuple[str, ...]:
-    return tuple(wrong(fault.network(), computable(read(folder))))
+    return tuple(wrong(fault.implementation(), computable(read(folder))))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -149,7 +150,7 @@ def test_the_reference_fails_none_in_any_precision(vectors: list[Read]) -> None:
 def test_every_fault_shows_in_the_gradients_alone(vectors: list[Read]) -> None:
     """An implementation need not give anything else."""
 
-    def gradients_of(network: Network) -> Implementation:
+    def gradients_of(network: Implementation) -> Implementation:
         def answer(asked: Case) -> Gradients:
             whole = network(asked)
             return Gradients(whole.dW, whole.db)
@@ -157,7 +158,7 @@ def test_every_fault_shows_in_the_gradients_alone(vectors: list[Read]) -> None:
         return answer
 
     chosen = computable(vectors)
-    missed = {str(fault) for fault in FAULTS if not wrong(gradients_of(fault.network()), chosen)}
+    missed = {str(fault) for fault in FAULTS if not wrong(gradients_of(fault.implementation()), chosen)}
     assert missed == set()
     assert wrong(gradients_of(Network()), chosen) == {}
 

@@ -21,11 +21,12 @@ FAULTY = """
 import sys
 from gradparity.adapters.implementation import UnsupportedError
 from gradparity.adapters.serve import serve
-from gradparity.tests.faults import FAULTS, Network
+from gradparity.property_tests.faults import FAULTS
+from gradparity.tests.twin import Network
 
 class Suspect:
     name, version, language = "suspect", "1", "Python"
-    network = next((fault.network for fault in FAULTS if fault.name == sys.argv[1]), Network)()
+    network = next((fault.implementation() for fault in FAULTS if fault.name == sys.argv[1]), Network())
 
     def gradients(self, case):
         if case.dtype.itemsize < 4:
