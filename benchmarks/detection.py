@@ -7,8 +7,9 @@ Run it with
 Suspects are the faulty implementations of property_tests/faults and their twin, which is right; every checker holds
 each of them against the same cases, with the defaults that its documentation shows. A checker that differentiates
 numerically is given the suspect's own cost, so that a fault which the cost shares with its gradient is hidden from it.
-Networks are small enough for the slowest. The smallest error is that of one component of ∂C/∂W, changed relatively in an answer that
-was right. Times are in units of one gradient by the checker's own framework, on networks whose functions are its own.
+Networks are small enough for the slowest. The smallest error is that of one component of ∂C/∂W, changed relatively in
+an answer that was right. Times are in units of one gradient by the checker's own framework, on networks whose
+functions are its own.
 
 It prints three tables and writes detection.json beside itself.
 """
