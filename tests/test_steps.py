@@ -15,7 +15,6 @@ from gradparity import Architecture, Case, Cost, Gradients, Layer
 from gradparity.adapters.reference import Reference, answered
 from gradparity.harness.campaign import Settings, draw_cases
 from gradparity.reference import names
-from gradparity.reference.activations import activation
 from gradparity.reference.backprop import backprop, flow, named
 from gradparity.reference.names import ANSWERED, AXES, GIVEN, Name
 from gradparity.reference.network import Array, MalformedError
@@ -109,11 +108,7 @@ def test_every_step_takes_what_was_given_or_made_before() -> None:
 def test_what_is_answered_is_all_there_is_of_it() -> None:
     kinds = {name.kind for name in STEPS.answered}
     assert kinds == ANSWERED == set(AXES)
-    assert (
-        set(STEPS.by_equation)
-        == set(STEPS.answered)
-        == set(Reference().gradients(drawn(1)[0]).tensors()) | set(STEPS.answered)
-    )
+    assert set(STEPS.by_equation) == set(STEPS.answered)
     assert [STEPS[name].equation for name in STEPS.by_equation] == sorted(
         (STEPS[name].equation for name in STEPS.answered), key=EQUATIONS.index
     )
@@ -149,11 +144,8 @@ def test_a_link_lacks_what_its_arrays_lack() -> None:
     for name in steps.answered:
         before = {taken for step in steps.inside(name) for taken in step.takes if taken.kind in ANSWERED}
         for missing in before:
-            rest = {
-                other: array
-                for other, array in found.items()
-                if other != missing and other.kind in ANSWERED | GIVEN
-            }
+            rest = {other: array for other, array in found.items() if other.kind in ANSWERED | GIVEN}
+            del rest[missing]
             assert steps.link(name, rest.get) is None
 
 
@@ -267,4 +259,3 @@ def test_steps_know_the_functions_of_their_network() -> None:
             if name.kind in ("a", "delta"):
                 layer = case.architecture.layers[name.layer - 1]
                 assert step.function == layer.activation
-                assert activation(layer) is activation(layer)
