@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gradparity.adapters.implementation import Implementation, UnsupportedError
-from gradparity.adapters.registry import available, every_mode
+from gradparity.adapters.modes import defaults, every_mode
+from gradparity.adapters.registry import available
 from gradparity.reference.network import (
     ACTIVATIONS,
     COSTS,
@@ -35,7 +36,7 @@ from gradparity.reference.network import (
 
 #: What is examined in everything; and the other modes, which share their functions with one of these, so that one
 #: activation and one cost tell whether they ask as they should. property_tests/test_modes.py holds them to the rest.
-IMPLEMENTATIONS = ("torch:eager", "tensorflow:eager", "tensorflow:function", "jax:jit")
+IMPLEMENTATIONS = defaults()
 OTHER_MODES = tuple(name for name in every_mode() if name not in IMPLEMENTATIONS)
 #: Keras computes it in float32 there, and declines it.
 WITHOUT_FLOAT64 = ("keras:torch", "keras:jax")
@@ -261,7 +262,7 @@ def main(name: str) -> None:
     adapter = importlib.import_module(f"gradparity.adapters.{framework}")
     impl: Implementation = adapter.load(mode)
     seen = {
-        "modes": adapter.MODES,
+        "modes": list(adapter.DIFFERENTIATE),
         "name": impl.name,
         "version": impl.version,
         "functions": dict(impl.functions()),
