@@ -28,7 +28,7 @@ class Framework:
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """Return the names of its modes. The first is the plainest, in which stand-alone programs are written."""
+        """Return the names of its modes. Its users meet the first one first; stand-alone programs are written in it."""
         return tuple(mode.name for mode in MODES.values() if mode.framework is self)
 
 
