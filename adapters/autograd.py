@@ -56,7 +56,6 @@ FUNCTIONS = functions(
     softmax=("composed: e^(z - max z) / Σ e^(z - max z)", _softmax),
     log_softmax=("composed: z - logsumexp(z)", _log_softmax),
 )
-MODES = ("tape",)
 
 
 class Autograd:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..reference.network import Case, Gradients, MalformedError
-from .implementation import Implementation
-from .registry import UnknownImplementationError, distribution_version
+from .implementation import Implementation, UnknownImplementationError
+from .installed import distribution_version
 
 
 class CallableImplementation:

@@ -66,7 +66,6 @@ FUNCTIONS = functions(
     softmax=("composed: e^(z - max z) / Σ e^(z - max z)", _softmax),
     log_softmax=("composed: s - log(Σ exp(s)), s = z - max z", _log_softmax),
 )
-MODES = ("mx",)
 
 
 # Cases of one architecture come together.

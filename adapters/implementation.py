@@ -14,6 +14,14 @@ class UnsupportedError(Exception):
     """The implementation declines a case; the message says why, for a person."""
 
 
+class UnknownImplementationError(ValueError):
+    """A name that nothing answers to; the message says what is wrong and what to do."""
+
+
+class MissingImplementationError(ValueError):
+    """A known implementation whose framework is not installed here; the message says how to install it."""
+
+
 #: How many numbers a forward mode differentiates by: each takes a pass through the network of its own.
 MOST_COLUMNS = 512
 
@@ -46,7 +54,10 @@ def unspoilt(answer: Gradients) -> Gradients:
 
 
 class Implementation(Protocol):
-    """Answers cases with gradients. An adapter file offers ``MODES`` and ``load(mode) -> Implementation``."""
+    """Answers cases with gradients. An adapter file offers ``load(mode) -> Implementation``.
+
+    One whose framework has several modes keeps a dictionary of them, ``DIFFERENTIATE``, with the modes of modes.py.
+    """
 
     #: As the command line calls it, for example ``torch:eager``.
     name: str

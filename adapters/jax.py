@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from ..reference.network import Architecture, Array, Case, Gradients, Layer
 from .implementation import UnsupportedError, affordable, unspoilt
-from .registry import in_forward_mode
+from .modes import in_forward_mode
 
 Tensor = Any
 Tensors = Sequence[Tensor]
@@ -188,7 +188,7 @@ def _by_example(network: Network, mean: bool) -> Answer:
 _checkpoint = jax.checkpoint(_layer, static_argnums=0)
 
 #: How each mode makes, of an architecture, what answers its cases.
-_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
+DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
     "jit": lambda architecture: jax.jit(reverse(partial(network, architecture))),
     "eager": lambda architecture: reverse(partial(network, architecture)),
     "forward": lambda architecture: jax.jit(_forward(partial(network, architecture))),
@@ -197,7 +197,6 @@ _DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
     ),
     "checkpoint": lambda architecture: jax.jit(reverse(partial(network, architecture, step=_checkpoint))),
 }
-MODES = tuple(_DIFFERENTIATE)
 
 #: How many compiled architectures are kept. Cases of one come together, and there may be thousands.
 _KEPT = 4
@@ -261,10 +260,10 @@ class Jax:
 def load(mode: str) -> Jax:
     """Start JAX in a mode, on a platform where one is named after it, as in ``jit@gpu``."""
     base, _, device = mode.partition("@")
-    return with_float64(f"jax:{mode}", _DIFFERENTIATE[base], device or "cpu")
+    return start(f"jax:{mode}", DIFFERENTIATE[base], device or "cpu")
 
 
-def with_float64(name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu") -> Jax:
+def start(name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu") -> Jax:
     """Start JAX with float64 allowed, and products in their own precision on devices that would rather have less."""
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")

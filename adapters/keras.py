@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..reference.network import Architecture, Case, Gradients
 from .implementation import Implementation, UnsupportedError
-
-#: The backends. TensorFlow and JAX compile, as Keras does when it trains; PyTorch does not.
-MODES = ("tensorflow", "torch", "jax")
 
 Tensor = Any
 Tensors = Sequence[Tensor]
@@ -109,6 +107,15 @@ def network(architecture: Architecture) -> Any:
     return forward
 
 
+#: How each backend, which is a mode, makes of an architecture what answers its cases. TensorFlow and JAX compile, as
+#: Keras does when it trains; PyTorch does not.
+DIFFERENTIATE: dict[str, Callable[[Any, Architecture], Any]] = {
+    "tensorflow": lambda backend, one: backend.tf.function(backend.reverse(network(one))),
+    "torch": lambda backend, one: backend.reverse(network(one)),
+    "jax": lambda backend, one: backend.jax.jit(backend.reverse(_paired(one))),
+}
+
+
 class Keras:
     """Keras on one backend; ``backend`` converts, differentiates, and keeps what it has traced."""
 
@@ -153,14 +160,8 @@ class Keras:
 def load(mode: str) -> Keras:
     """Start Keras on a backend, which it chooses while it is imported."""
     os.environ["KERAS_BACKEND"] = mode
-    name, backend = f"keras:{mode}", importlib.import_module(f".{mode}", __package__)
-    if mode == "torch":
-        started = backend.on_one_thread(name, lambda one: backend.reverse(network(one)))
-    elif mode == "tensorflow":
-        started = backend.on_one_thread(name, lambda one: backend.tf.function(backend.reverse(network(one))))
-    else:
-        started = backend.with_float64(name, lambda one: backend.jax.jit(backend.reverse(_paired(one))))
-    return Keras(mode, started)
+    backend = importlib.import_module(f".{mode}", __package__)
+    return Keras(mode, backend.start(f"keras:{mode}", partial(DIFFERENTIATE[mode], backend)))
 
 
 def _paired(architecture: Architecture) -> Any:

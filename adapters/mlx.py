@@ -75,7 +75,6 @@ FUNCTIONS = functions(
     binary_cross_entropy_with_logits=_summed("binary_cross_entropy", with_logits=True),
     softmax_cross_entropy=_summed("cross_entropy"),
 )
-MODES = ("eager",)
 
 
 class MLX:

@@ -58,7 +58,6 @@ LOSSES = {
     "softmax_cross_entropy": ("softmax_crossentropy", losses.softmax_crossentropy),
     "negative_log_likelihood": ("negative_log_likelihood", losses.negative_log_likelihood),
 }
-MODES = ("tape",)
 
 
 def _loss(case: Case, a: Tensor) -> Tensor | None:

@@ -96,7 +96,6 @@ FUNCTIONS = functions(
     kl_divergence=_summed("kl_div"),
     poisson=_summed("poisson_nll_loss", log_input=True, full=False),
 )
-MODES = ("eager",)
 
 
 class Paddle:

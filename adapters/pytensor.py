@@ -48,7 +48,6 @@ FUNCTIONS = functions(
     softmax=("pytensor.tensor.special.softmax", lambda z: softmax(z, axis=1)),
     log_softmax=("pytensor.tensor.special.log_softmax", _log_softmax),
 )
-MODES = ("function",)
 #: Fused operations would be run one number at a time.
 _MODE = Mode(linker="py", optimizer="fast_run").excluding("fusion")
 

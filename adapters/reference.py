@@ -68,9 +68,6 @@ class Reference:
         return {name: f"gradparity.reference ({name})" for name in (*ACTIVATIONS, *COSTS)}
 
 
-MODES = ("",)
-
-
 def load(mode: str) -> Reference:
     """Give the reference; it has one mode."""
     return Reference()

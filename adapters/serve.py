@@ -15,8 +15,13 @@ from typing import BinaryIO, TypeVar
 
 from ..reference.network import Case, Gradients, MalformedError
 from .document import read_case, read_one, write_gradients, write_message
-from .implementation import Implementation, UnsupportedError
-from .registry import MissingImplementationError, UnknownImplementationError, load
+from .implementation import (
+    Implementation,
+    MissingImplementationError,
+    UnknownImplementationError,
+    UnsupportedError,
+)
+from .registry import load
 from .shared import Borrower, Parts, borrowed
 
 #: No case comes near this many bytes; a document that claims more is not a document.

@@ -28,7 +28,6 @@ OUTPUTS: dict[tuple[str, str], tuple[type[Any], str, str]] = {
     ("binary_cross_entropy", "sigmoid"): (MLPClassifier, "logistic", "log_loss"),
     ("cross_entropy", "softmax"): (MLPClassifier, "softmax", "log_loss"),
 }
-MODES = ("backprop",)
 
 
 def _perceptron(case: Case) -> Any:

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from ..reference.network import Architecture, Array, Case, Gradients
 from .implementation import UnsupportedError, affordable, unspoilt
-from .registry import in_forward_mode
+from .modes import in_forward_mode
 
 Tensor = Any
 Tensors = Sequence[Tensor]
@@ -176,13 +176,12 @@ def _forward(network: Network) -> Answer:
 
 
 #: How each mode makes, of an architecture, what answers its cases.
-_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
+DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
     "eager": lambda architecture: reverse(partial(network, architecture)),
     "function": lambda architecture: tf.function(reverse(partial(network, architecture))),
     "xla": lambda architecture: tf.function(reverse(partial(network, architecture)), jit_compile=True),
     "forward": lambda architecture: _forward(partial(network, architecture)),
 }
-MODES = tuple(_DIFFERENTIATE)
 
 
 #: What TensorFlow says, eagerly and in a function, where an operation has no kernel for a precision.
@@ -250,12 +249,10 @@ class TensorFlow:
 def load(mode: str) -> TensorFlow:
     """Start TensorFlow in a mode, on a device where one is named after it, as in ``eager@gpu``."""
     base, _, device = mode.partition("@")
-    return on_one_thread(f"tensorflow:{mode}", _DIFFERENTIATE[base], device or "cpu")
+    return start(f"tensorflow:{mode}", DIFFERENTIATE[base], device or "cpu")
 
 
-def on_one_thread(
-    name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu"
-) -> TensorFlow:
+def start(name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu") -> TensorFlow:
     """Start TensorFlow on one thread: workers run side by side, a core each."""
     # It warns of a loop that traces many functions, which is what we do.
     tf.get_logger().setLevel("ERROR")

@@ -85,7 +85,6 @@ FUNCTIONS = functions(
     ),
     softmax_cross_entropy=("tinygrad.Tensor.cross_entropy", _cross_entropy),
 )
-MODES = ("eager",)
 
 
 class TinyGrad:

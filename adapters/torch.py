@@ -19,7 +19,7 @@ from torch.utils import checkpoint
 
 from ..reference.network import DTYPES, Architecture, Array, Case, Gradients, Layer
 from .implementation import UnsupportedError, affordable, unspoilt
-from .registry import in_forward_mode
+from .modes import in_forward_mode
 
 #: σ by name: which function is judged, and that function of z (m, n_l), and of alpha where there is one.
 ACTIVATIONS: dict[str, tuple[str, Callable[..., Tensor]]] = {
@@ -207,7 +207,7 @@ def _compiled(network: Network) -> Answer:
 
 
 #: How each mode makes, of an architecture, what answers its cases.
-_DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
+DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
     "eager": lambda architecture: reverse(partial(network, architecture)),
     "compile": lambda architecture: _compiled(partial(network, architecture)),
     "func": lambda architecture: _func(partial(network, architecture)),
@@ -215,7 +215,6 @@ _DIFFERENTIATE: dict[str, Callable[[Architecture], Answer]] = {
     "checkpoint": lambda architecture: reverse(partial(network, architecture, step=_checkpoint)),
     "strided": lambda architecture: reverse(partial(network, architecture)),
 }
-MODES = tuple(_DIFFERENTIATE)
 
 
 def _strided(array: Tensor) -> Tensor:
@@ -313,10 +312,10 @@ class Torch:
 def load(mode: str) -> Torch:
     """Start PyTorch in a mode, on a device where one is named after it, as in ``eager@cuda``."""
     base, _, device = mode.partition("@")
-    return on_one_thread(f"torch:{mode}", _DIFFERENTIATE[base], device or "cpu")
+    return start(f"torch:{mode}", DIFFERENTIATE[base], device or "cpu")
 
 
-def on_one_thread(name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu") -> Torch:
+def start(name: str, differentiate: Callable[[Architecture], Answer], device: str = "cpu") -> Torch:
     """Start PyTorch on one thread: workers run side by side, a core each."""
     torch.set_num_threads(1)
     # A product in float32 is judged as one in float32: no TF32, and no sums in less than float32 for low precision.

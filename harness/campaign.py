@@ -19,7 +19,7 @@ import xxhash
 from threadpoolctl import ThreadpoolController
 
 from ..adapters.implementation import MOST_COLUMNS, columns
-from ..adapters.registry import in_forward_mode, linked
+from ..adapters.modes import in_forward_mode, linked
 from ..property_tests.lattices import APART, TIED, lattice_structure_at
 from ..property_tests.strategies import precision_of, structure_at
 from ..reference.enclosure import enclose_all

@@ -193,7 +193,7 @@ def verify(
     that no longer holds; 2 wrong usage, or nothing to judge; 3 the run judged too little to mean anything.
     """
     gc.disable()  # nothing that is imported is garbage
-    from ..adapters import registry
+    from ..adapters.modes import MODES, defaults, every_mode
     from .workers import Worker, crew
 
     if implementation and modes:
@@ -203,7 +203,7 @@ def verify(
     with ExitStack() as stack:
         workers = list[Worker]()
         if not resume:
-            implementation = _chosen(implementation, registry.every_mode() if modes else registry.DEFAULTS)
+            implementation = _chosen(implementation, every_mode() if modes else defaults())
             workers = [stack.enter_context(one) for one in crew(implementation, timeout)]
             if jobs == 1 and not scheduler:
                 for one in workers:
@@ -224,7 +224,7 @@ def verify(
                 ]
             else:
                 # Who names a mode gets all of it.
-                expensive = tuple(name for name in implementation if modes and name in registry.EXPENSIVE)
+                expensive = tuple(name for name in implementation if modes and MODES[name].expensive)
                 settings = Settings(
                     implementation,
                     cases,
@@ -312,17 +312,17 @@ def replay(case: Path, implementation: tuple[str, ...], framework: str | None, t
     """
     from rich.console import Console
 
-    from ..adapters import registry
+    from ..adapters.modes import FRAMEWORKS, defaults
     from ..reports.script import ScriptError
     from . import replay as replaying
 
     try:
         asked = replaying.read(case)
         if framework:
-            _chosen([replaying.ASKED[framework]], ())
+            _chosen([FRAMEWORKS[framework].modes[0]], ())
             click.echo(replaying.program(asked, framework, timeout), nl=False)
             return
-        names = _chosen(implementation, registry.DEFAULTS)
+        names = _chosen(implementation, defaults())
         sys.exit(replaying.replay(asked, names, timeout, Console()))
     except (replaying.ReplayError, ScriptError) as error:
         raise _Refusal(str(error)) from None

@@ -18,7 +18,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..adapters import registry
+from ..adapters.modes import defaults
+from ..adapters.registry import available
 from ..property_tests.probes import ON_PROBABILITIES, one_layer, probed_layer
 from ..reference.activations import activation
 from ..reference.coupled import Coupled
@@ -185,8 +186,8 @@ def written(document: str, implementation: str, precision: str, table: str) -> d
 
 def main(names: Sequence[str]) -> None:
     """Print the conventions of these implementations, or of all that are installed."""
-    installed = {one.name: one.version for one in registry.available() if one.version}
-    chosen = names or ["reference", *(name for name in registry.DEFAULTS if name in installed)]
+    installed = {one.name: one.version for one in available() if one.version}
+    chosen = names or ["reference", *(name for name in defaults() if name in installed)]
     found: dict[str, Sequence[Convention]] = {}
     for name in chosen:
         with Worker(name, timeout=60) as worker:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..adapters.document import read_case
-from ..adapters.registry import in_forward_mode, linked
+from ..adapters.modes import FRAMEWORKS, in_forward_mode, linked
 from ..reference.enclosure import enclose
 from ..reference.exact import exact_gradients
 from ..reference.interval import Interval
@@ -28,9 +28,6 @@ MOST_EXACT = 20_000
 
 #: How many components are shown of one answer.
 MOST_SHOWN = 8
-
-#: Whom a program is written for, and the mode that it is written in.
-ASKED = {"torch": "torch:eager", "tensorflow": "tensorflow:eager", "jax": "jax:jit"}
 
 
 class ReplayError(Exception):
@@ -103,7 +100,7 @@ def _components(case: Case, answer: Gradients, bounds: Mapping[str, Interval], f
 
 def program(case: Case, framework: str, timeout: float) -> str:
     """Write a stand-alone program that shows where a framework diverges on a case, or else its gradients."""
-    answer = ask(case, ASKED[framework], timeout)
+    answer = ask(case, FRAMEWORKS[framework].modes[0], timeout)
     if answer.gradients is None:
         raise ReplayError(f"{framework} does not answer this case: {answer.message}")
     judgement, exact = judge(case, answer.gradients), exact_gradients(case)

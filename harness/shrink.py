@@ -16,8 +16,8 @@ from functools import partial
 
 import numpy as np
 
+from ..adapters.modes import in_forward_mode, linked
 from ..adapters.reference import Reference
-from ..adapters.registry import in_forward_mode, linked
 from ..reference import names
 from ..reference.activations import Elementwise, activation
 from ..reference.backprop import flow

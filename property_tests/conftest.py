@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from gradparity.adapters import registry
+from gradparity.adapters.modes import defaults
+from gradparity.adapters.registry import available
 from gradparity.harness.workers import Worker
 from gradparity.reference.network import Case, Gradients
 from hypothesis import HealthCheck, settings
@@ -42,9 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _names(config: pytest.Config) -> list[str]:
-    installed = {listing.name for listing in registry.available() if listing.missing is None}
+    installed = {listing.name for listing in available() if listing.missing is None}
     return config.getoption("--implementation") or [
-        "reference", *(name for name in registry.DEFAULTS if name in installed)
+        "reference", *(name for name in defaults() if name in installed)
     ]  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from gradparity.adapters import registry
-from gradparity.adapters.registry import DEFAULTS, EXPENSIVE, FORWARD, every_mode, in_forward_mode, linked
+from gradparity.adapters.modes import MODES, every_mode, in_forward_mode, linked
+from gradparity.adapters.registry import available
 from gradparity.harness.campaign import Settings
 from gradparity.harness.expectations import Expectations
 from gradparity.harness.judgement import judge
@@ -20,8 +20,8 @@ from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.network import ACTIVATIONS, ALPHA, COSTS, DTYPES, Architecture, Case, Cost, Layer
 
 EXPECTATIONS = Expectations()
-INSTALLED = [one.name for one in registry.available() if one.missing is None]
-NAMES = [name for name in every_mode() if name in INSTALLED and name not in DEFAULTS]
+INSTALLED = [one.name for one in available() if one.missing is None]
+NAMES = [name for name in every_mode() if name in INSTALLED and not MODES[name].default]
 BELOW = {
     "binary_cross_entropy": "sigmoid",
     "cross_entropy": "softmax",
@@ -66,7 +66,7 @@ def deep(activations: tuple[str, ...]) -> Architecture:
 @pytest.mark.parametrize("precision", DTYPES)
 @pytest.mark.parametrize("first", range(3))
 def test_every_activation(mode: Worker, first: int, precision: str) -> None:
-    if mode.name in EXPENSIVE and precision != ("float64", "float32", "bfloat16")[first]:
+    if MODES[mode.name].expensive and precision != ("float64", "float32", "bfloat16")[first]:
         pytest.skip("a slow mode: each third of the activations in one precision")
     network = deep(ACTIVATIONS[first::3])
     for regime in ("ordinary", "sweep", "kinks"):
@@ -85,4 +85,4 @@ def test_what_is_known_to_diverge_still_does(mode: Worker) -> None:
     found = list(recheck(EXPECTATIONS, Settings((mode.name,), precisions=tuple(DTYPES)), mode, "", {}))
     assert lapsed(found) == [], "these agree today: take them out of the shipped expectations"
     untried = [one for one in found if not one.tried]
-    assert mode.name in FORWARD or not untried  # a batch's sums are too many numbers for a forward mode
+    assert MODES[mode.name].forward or not untried  # a batch's sums are too many numbers for a forward mode

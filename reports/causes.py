@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ..adapters.registry import MODES
+from ..adapters.modes import FRAMEWORKS
 
 Content = Mapping[str, Any]
-
-#: What the adapters' frameworks call themselves.
-_TITLES = {
-    "reference": "The reference", "torch": "PyTorch", "tensorflow": "TensorFlow", "jax": "JAX", "keras": "Keras",
-    "autograd": "Autograd", "casadi": "CasADi", "mlx": "MLX", "mygrad": "MyGrad", "paddle": "PaddlePaddle",
-    "pytensor": "PyTensor", "sklearn": "scikit-learn", "tinygrad": "tinygrad",
-}  # fmt: skip
 
 _EQUATIONS = {
     "forward": "weighted input (the matrix product)",
@@ -70,7 +63,7 @@ def causes(content: Content) -> list[Cause]:
 def framework(implementation: str) -> str:
     """Name who an implementation belongs to: a framework, whatever its mode, or whoever it is."""
     name = implementation.partition(":")[0]
-    return _TITLES[name] if name in MODES and name in _TITLES else implementation
+    return FRAMEWORKS[name].title if name in FRAMEWORKS else implementation
 
 
 def _title(findings: Sequence[tuple[int, Content]]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, Parameters, judge
 from gradparity.adapters.implementation import MOST_COLUMNS, UnsupportedError, columns, unspoilt
+from gradparity.adapters.modes import MODES
 from gradparity.adapters.reference import Reference
 from gradparity.harness.campaign import Settings, draw_cases
 from gradparity.harness.held import margins
@@ -146,7 +147,7 @@ def test_a_forward_mode_declines_what_an_overflow_spoils_and_nothing_else() -> N
         unspoilt(replace(right, cost=np.array(np.inf), dW=[np.nan * one]))
 
 
-@pytest.mark.parametrize("name", ["torch:forward", "tensorflow:forward", "jax:forward"])
+@pytest.mark.parametrize("name", [mode.name for mode in MODES.values() if mode.forward])
 def test_an_exponential_that_overflows_is_such_a_case(name: str) -> None:
     network = Architecture(1, (Layer(2, "identity"),), Cost("poisson"))
     parameters = Parameters((np.array([[1], [100]], np.float32),), (np.zeros(2, np.float32),))

@@ -252,7 +252,7 @@ def test_wrong_usage_is_one_sentence(
 
 
 def test_a_missing_framework_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_top", lambda module: None)
+    monkeypatch.setattr(registry, "spec_of", lambda module: None)
     for arguments in (["verify", "torch:eager"], ["verify"]):
         monkeypatch.setattr(sys, "argv", ["gradparity", *arguments])
         result = CliRunner().invoke(cli.gradparity, arguments)

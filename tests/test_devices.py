@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from gradparity import Architecture, Cost, Layer
+from gradparity.adapters.modes import FRAMEWORKS
 from gradparity.harness.judgement import judge
 from gradparity.harness.verdict import Verdict
 from gradparity.harness.workers import Answer, Worker
@@ -26,7 +27,7 @@ def ask(name: str) -> Answer:
         return worker.submit(ASKED).result()
 
 
-@pytest.mark.parametrize("name", ["torch:eager", "tensorflow:eager", "jax:jit"])
+@pytest.mark.parametrize("name", [one.modes[0] for one in FRAMEWORKS.values() if one.on_devices])
 def test_the_cpu_may_be_named(name: str) -> None:
     plain, named = ask(name).gradients, ask(f"{name}@cpu").gradients
     assert plain is not None

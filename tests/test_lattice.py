@@ -12,8 +12,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from gradparity.adapters import registry
+from gradparity.adapters.modes import MODES
 from gradparity.adapters.reference import Reference
+from gradparity.adapters.registry import available
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.lattices import (
     APART,
@@ -47,8 +48,8 @@ from hypothesis import strategies as st
 
 INSTALLED = [
     one.name
-    for one in registry.available()
-    if one.missing is None and one.name not in ("reference", *registry.EXPENSIVE)
+    for one in available()
+    if one.missing is None and one.name != "reference" and not MODES[one.name].expensive
 ]
 gate = settings(max_examples=25, deadline=None, database=None, derandomize=True)
 precisions = pytest.mark.parametrize("precision", DTYPES)

@@ -16,19 +16,15 @@ import numpy as np
 import pytest
 from gradparity import judge
 from gradparity.adapters import registry
+from gradparity.adapters.implementation import MissingImplementationError
+from gradparity.adapters.modes import MODES
 from gradparity.harness.verdict import Verdict
 from gradparity.harness.workers import Answer, Worker
 from gradparity.reference.network import DTYPES, Architecture, Case, Cost, Layer, Parameters
 
-LIBRARIES = (
-    "autograd:tape",
-    "casadi:mx",
-    "mlx:eager",
-    "mygrad:tape",
-    "paddle:eager",
-    "pytensor:function",
-    "sklearn:backprop",
-    "tinygrad:eager",
+#: The frameworks have tests of their own.
+LIBRARIES = tuple(
+    mode.name for mode in MODES.values() if mode.name != "reference" and not mode.framework.in_all
 )
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -61,7 +57,7 @@ def library(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     try:
         registry.check(name)
-    except registry.MissingImplementationError as missing:
+    except MissingImplementationError as missing:
         pytest.skip(str(missing))
     if name.startswith("tinygrad") and shutil.which("clang") is None:
         pytest.skip("tinygrad compiles with clang, which is not installed")

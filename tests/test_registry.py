@@ -10,20 +10,9 @@ from pathlib import Path
 import gradparity
 import pytest
 from gradparity.adapters import registry
-from gradparity.adapters.registry import (
-    DEFAULTS,
-    EXPENSIVE,
-    FORWARD,
-    MODES,
-    MissingImplementationError,
-    UnknownImplementationError,
-    available,
-    check,
-    command,
-    every_mode,
-    load,
-    names,
-)
+from gradparity.adapters.implementation import MissingImplementationError, UnknownImplementationError
+from gradparity.adapters.modes import FRAMEWORKS, MODES
+from gradparity.adapters.registry import available, check, command, load
 
 ELSEWHERE = "run gradparity from where it can be imported"
 
@@ -136,7 +125,7 @@ class TestCheck:
     def test_a_framework_that_is_not_installed(self, framework: str, without: Callable[[str], None]) -> None:
         without(framework)
         with pytest.raises(MissingImplementationError) as refusal:
-            check(f"{framework}:{MODES[framework][0]}")
+            check(FRAMEWORKS[framework].modes[0])
         assert str(refusal.value) == f"{framework} is not installed; pip install 'gradparity[{framework}]'"
 
     def test_a_mode_that_is_called_like_a_framework_needs_it(self, without: Callable[[str], None]) -> None:
@@ -145,7 +134,7 @@ class TestCheck:
             check("keras:torch")
         assert str(refusal.value) == "torch is not installed; pip install 'gradparity[keras,torch]'"
         missing = {one.name for one in available() if one.missing and "torch is not" in one.missing}
-        assert missing == {"keras:torch", *(f"torch:{mode}" for mode in MODES["torch"])}
+        assert missing == {"keras:torch", *FRAMEWORKS["torch"].modes}
 
     def test_a_folder_with_a_framework_s_name_is_no_framework(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: Callable[[str], None]
@@ -190,14 +179,8 @@ class TestCheck:
 class TestAvailable:
     def test_every_known_name_is_listed_once(self) -> None:
         listed = [listing.name for listing in available()]
-        assert len(set(listed)) == len(listed) == sum(map(len, MODES.values()))
+        assert listed == list(MODES)
         assert listed[:3] == ["reference", "torch:eager", "torch:compile"]
-        assert set(DEFAULTS) < set(listed)
-
-    def test_what_is_said_of_modes_is_said_of_modes_that_there_are(self) -> None:
-        assert set(EXPENSIVE) < set(every_mode()) < set(names())
-        assert set(FORWARD) < set(every_mode())
-        assert not set(EXPENSIVE) & set(DEFAULTS)
 
     def test_each_has_a_version_or_a_reason(self) -> None:
         for listing in available():
@@ -222,7 +205,7 @@ class TestAvailable:
         monkeypatch.setattr(
             importlib.metadata, "packages_distributions", lambda: {"tensorflow": ["tensorflow-cpu"]}
         )
-        assert registry._version("tensorflow") == "2.20.0"
+        assert registry._version(FRAMEWORKS["tensorflow"]) == "2.20.0"
 
 
 class TestLoad:
@@ -236,14 +219,3 @@ class TestLoad:
         assert loaded.version == importlib.metadata.version("numpy")
         assert loaded.language == "Python"
         assert loaded.functions() == {}
-
-    @pytest.mark.parametrize("adapter", [a for a in MODES if a != "reference"])
-    def test_the_modes_are_the_adapter_s_own(self, adapter: str) -> None:
-        if importlib.util.find_spec(adapter) is None:
-            pytest.skip(f"{adapter} is not installed")
-        # In another process: no test should load three frameworks into this one.
-        script = f"from gradparity.adapters.{adapter} import MODES; print(tuple(MODES))"
-        ended = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
-        )
-        assert ended.stdout.splitlines()[-1] == str(MODES[adapter])

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from gradparity import Architecture, Case, Cost, Gradients, Layer
-from gradparity.adapters import registry
 from gradparity.adapters.document import write_case
+from gradparity.adapters.modes import MODES, Mode
 from gradparity.adapters.reference import Reference
 from gradparity.harness import cli, replay
 from gradparity.property_tests.regimes import BY_NAME, case
@@ -63,7 +63,7 @@ def test_who_has_no_links_is_not_accused_by_them(tmp_path: Path, monkeypatch: py
     path, name = tmp_path / "cancelling.safetensors", "gradparity.tests.test_links:added_up"
     path.write_bytes(write_case(cancelling()))
     assert run(str(path), name)[0] == 1
-    monkeypatch.setattr(registry, "UNLINKED", (name,))
+    monkeypatch.setitem(MODES, name, Mode(name, linked=False))
     assert run(str(path), name)[0] == 0
 
 

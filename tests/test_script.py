@@ -10,12 +10,11 @@ import sys
 import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Layer
+from gradparity.adapters.modes import FRAMEWORKS
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.network import ACTIVATIONS, ALPHA, COSTS
 from gradparity.reports.script import IDIOMS, ScriptError, script
-
-MODES = {"torch": "torch:eager", "tensorflow": "tensorflow:eager", "jax": "jax:jit"}
 
 
 def networks() -> list[Case]:
@@ -48,7 +47,7 @@ def test_it_gives_what_the_adapter_gives(framework: str) -> None:
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed")
     programs, expected, exactly = [], [], framework != "jax"
-    with Worker(MODES[framework], timeout=120) as worker:
+    with Worker(FRAMEWORKS[framework].modes[0], timeout=120) as worker:
         for asked in networks():
             answer = worker.submit(asked).result().gradients
             assert answer is not None

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Layer, Parameters
-from gradparity.adapters.registry import UnknownImplementationError
+from gradparity.adapters.implementation import UnknownImplementationError
 from gradparity.harness import workers
 from gradparity.harness.child import GRACE, NICE
 from gradparity.harness.judgement import judge
