@@ -9,6 +9,7 @@ import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer, judge
 from gradparity.adapters.reference import load
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
+from gradparity.reference import names
 from gradparity.reference.interval import RankOne
 from gradparity.reference.links import Links
 from gradparity.reference.nearby import Near, nearby
@@ -118,9 +119,9 @@ def test_the_reference_s_products_are_those_of_its_answer(name: str, precision: 
     found, answer = nearby(stack, rough(precision)), REFERENCE.gradients(one)
     assert answer.a is not None
     assert answer.delta is not None
-    assert found.keys() == {"a0", "a1", "a2", "delta1", "delta2", "delta3"}
+    assert found.keys() == {"x", "a1", "a2", "delta1", "delta2", "delta3"}
     for l in range(3):
-        a, delta = found[f"a{l}"], found[f"delta{l + 1}"]
+        a, delta = found[names.a(l)], found[names.delta(l + 1)]
         np.testing.assert_array_equal(a.array[0], answer.a[l - 1] if l else one.x)
         np.testing.assert_array_equal(delta.array[0], answer.delta[l])
         assert a.product is not None
