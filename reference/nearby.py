@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import names
 from .backprop import flow, named
 from .network import Array
 from .rounding.model import Model
@@ -41,19 +40,17 @@ class Near:
 
 
 def nearby(stack: Stack, arithmetic: Model) -> dict[str, Near]:
-    """Answer a stack of cases in the precision of the midpoints: x, and every a^l and δ^l, with their products."""
+    """Answer a stack of cases in the precision of the midpoints: whatever is multiplied by another, with its products."""
     steps, given = flow(stack.architecture, stack.batch), named(stack.parameters, stack.x, stack.y)
     with np.errstate(all="ignore"):
         known = steps.run(
             {name: array.astype(arithmetic.midpoint, copy=False) for name, array in given.items()}
         )
-    found: dict[str, Near] = {
-        name: Near(known[name]) for name in (names.X, *steps.answered) if name.kind in ("x", "a", "delta")
-    }
-    for name in steps:
-        first = steps[name].takes[0]
-        if name.kind in ("p", "said"):
-            found[first] = replace(found[first], product=known[name])
-        elif name.kind == "dW":
-            found[first] = replace(found[first], turned=known[name])
+    products = [step for step in steps.values() if step.makes.kind in ("p", "said", "dW")]
+    factors = {name for step in products for name in step.takes if name.kind != "W"}
+    found: dict[str, Near] = {name: Near(known[name]) for name in factors}
+    for step in products:
+        first, made = step.takes[0], known[step.makes]
+        turned = step.makes.kind == "dW"
+        found[first] = replace(found[first], **{"turned" if turned else "product": made})
     return found
