@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
-from ..reference.network import DTYPES, Array
+from ..reference.backprop import flow
+from ..reference.network import DTYPES, Architecture, Array, Cost, Layer
 from .run import read
 from .shards import RunFolderError, read_shards
 from .verdict import Verdict
@@ -165,11 +166,11 @@ def _same(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 def _function(row: dict[str, Any]) -> str:
     """Name what the row's equation goes through."""
-    if row["equation"] == "cost":
-        return str(row["cost"])
-    if row["equation"] == "BP1":
-        return f"{row['cost']}, {row['activation']}"
-    return str(row["activation"]) if row["equation"] == "BP2" or row["array"].startswith("a") else ""
+    if not row["array"]:
+        return ""
+    layers = (Layer(1, row["activation"]),) * row["depth"]
+    found = flow(Architecture(1, layers, Cost(row["cost"])), 1).functions(row["array"])
+    return ", ".join(name for name in (row["cost"], row["activation"]) if name in found)
 
 
 def _changes(joined: list[Pair]) -> list[Change]:
