@@ -57,7 +57,7 @@ class Text:
 
     name: str
     source: str
-    known: frozenset[str]
+    known: frozenset[str] = frozenset()
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -137,13 +137,14 @@ def compiled(rows: Rows, names: Names, library: str) -> dict[str, Function]:
     }
 
 
-def _compiled(text: Text, scope: Mapping[str, Any], library: str) -> Function:
+def _compiled(text: Text, scope: dict[str, Any], library: str) -> Function:
     source, file = text.definition + "\n", f"<{library}: {text.name}>"
     # Tracebacks show the lines of a text, and compilers that read the source of a function find it.
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    exec(compile(source, file, "exec"), found := dict(scope))
-    function: Function = found[text.name]
-    return function
+    # It is bound apart, since its text may name a function that is called like itself.
+    found: dict[str, Function] = {}
+    exec(compile(source, file, "exec"), scope, found)
+    return found[text.name]
 
 
 def labels(rows: Rows, names: Names) -> dict[str, str]:
