@@ -125,8 +125,8 @@ class _Replaced(ast.NodeTransformer):
 
 def _plain(given: ast.expr) -> bool:
     """Whether an argument is a name or a constant, and nothing computed."""
-    operand = given.operand if isinstance(given, ast.UnaryOp) else given
-    return isinstance(operand, ast.Name | ast.Constant)
+    number = given.operand if isinstance(given, ast.UnaryOp) else given
+    return isinstance(given, ast.Name) or isinstance(number, ast.Constant)
 
 
 def compiled(rows: Rows, names: Names, library: str) -> dict[str, Function]:
