@@ -159,7 +159,8 @@ def _label(text: Text, names: Names) -> str:
         raise ValueError(f"{text.name} needs a label: {text.lines!r} is not a call of one function")
     first, dot, rest = text.called().partition(".")
     home = names.get(first, first)
-    return f"{home if isinstance(home, str) else first}{dot}{rest}"
+    # What a library holds is spelled out; the library itself is called as its users call it, tf for example.
+    return f"{home if isinstance(home, str) and '.' in home else first}{dot}{rest}"
 
 
 @dataclass(frozen=True)
