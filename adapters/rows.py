@@ -29,10 +29,10 @@ Names = Mapping[str, str | Function]
 class Row:
     """One function: its text, and the label that says what is judged.
 
-    The text of an activation is an expression of z, that of a cost an expression of a and y. Any other name in it that
-    stands for nothing is a parameter; parameters are passed in the order in which the text first names them. A text may
-    also be a whole ``def``, with the parameters after z, or after a and y. The label may be left out where the text is
-    a call of one of the library's functions.
+    The text of an activation is an expression of z; the text of a cost is an expression of a and y. Every other name
+    in it is a module, a builtin, or a parameter of the function. Parameters are passed in the order in which the text
+    first names them. A text may also be a whole ``def``, with the parameters after z, or after a and y. The label may
+    be left out where the text is a call of one of the library's functions.
     """
 
     text: str
