@@ -16,6 +16,7 @@ from autograd.tracer import getval
 
 from ..reference.network import Array, Case, Gradients
 from .composed import Primitives, Tensor, Tensors, Variables, functions
+from .rows import Row
 
 
 def _log_softmax(z: Tensor) -> Tensor:
@@ -33,6 +34,7 @@ def _softplus(z: Tensor) -> Tensor:
 
 
 FUNCTIONS = functions(
+    "autograd",
     Primitives(
         exp=np.exp,
         expm1=np.expm1,
@@ -48,13 +50,13 @@ FUNCTIONS = functions(
         total=np.sum,
         log_softmax=_log_softmax,
         softplus=_softplus,
-    )
-).own(
-    sigmoid=("autograd.scipy.special.expit", expit),
-    tanh=("autograd.numpy.tanh", np.tanh),
-    softplus=("autograd.numpy.logaddexp(0, z)", _softplus),
-    softmax=("composed: e^(z - max z) / Σ e^(z - max z)", _softmax),
-    log_softmax=("composed: z - logsumexp(z)", _log_softmax),
+    ),
+    {"np": "autograd.numpy", "expit": "autograd.scipy.special.expit", "row_softmax": _softmax},
+    sigmoid=Row("expit(z)"),
+    tanh=Row("np.tanh(z)"),
+    softplus=Row("np.logaddexp(0.0, z)", "autograd.numpy.logaddexp(0, z)"),
+    softmax=Row("row_softmax(z)", "composed: e^(z - max z) / Σ e^(z - max z)"),
+    log_softmax=Row("log_softmax(z)", "composed: z - logsumexp(z)"),
 )
 
 
@@ -85,7 +87,7 @@ class Autograd:
 
     def functions(self) -> Mapping[str, str]:
         """Say which of autograd's functions is judged."""
-        return FUNCTIONS.labels()
+        return FUNCTIONS.labels
 
 
 def load(mode: str) -> Autograd:

@@ -16,6 +16,7 @@ from casadi import MX
 from ..reference.network import Architecture, Array, Case, Gradients
 from .composed import Primitives, Tensor, functions
 from .implementation import UnsupportedError
+from .rows import Row
 
 
 def _shifted(z: Tensor) -> Tensor:
@@ -45,6 +46,7 @@ def _sigmoid(z: Tensor) -> Tensor:
 
 
 FUNCTIONS = functions(
+    "casadi",
     Primitives(
         exp=casadi.exp,
         expm1=casadi.expm1,
@@ -59,12 +61,12 @@ FUNCTIONS = functions(
         where=casadi.if_else,
         total=lambda terms: casadi.sum1(casadi.sum2(terms)),
         log_softmax=_log_softmax,
-    )
-).own(
-    sigmoid=("composed: if_else(z > 0, 1 / (1 + e), e / (1 + e)), e = exp(-abs(z))", _sigmoid),
-    tanh=("casadi.tanh", casadi.tanh),
-    softmax=("composed: e^(z - max z) / Σ e^(z - max z)", _softmax),
-    log_softmax=("composed: s - log(Σ exp(s)), s = z - max z", _log_softmax),
+    ),
+    {"casadi": "casadi", "row_softmax": _softmax},
+    sigmoid=Row("sigmoid(z)", "composed: if_else(z > 0, 1 / (1 + e), e / (1 + e)), e = exp(-abs(z))"),
+    tanh=Row("casadi.tanh(z)"),
+    softmax=Row("row_softmax(z)", "composed: e^(z - max z) / Σ e^(z - max z)"),
+    log_softmax=Row("log_softmax(z)", "composed: s - log(Σ exp(s)), s = z - max z"),
 )
 
 
@@ -108,7 +110,7 @@ class CasADi:
 
     def functions(self) -> Mapping[str, str]:
         """Say which of CasADi's functions is judged."""
-        return FUNCTIONS.labels()
+        return FUNCTIONS.labels
 
 
 def load(mode: str) -> CasADi:

@@ -9,19 +9,16 @@ side that is not taken is replaced before it does, since 0 · inf is NaN.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..reference.network import Architecture
 from .implementation import UnsupportedError
+from .rows import Function, Names, Row, Text, compiled, labels
 
 Tensor = Any
 Tensors = Sequence[Tensor]
-Function = Callable[..., Tensor]
-#: By name: which function is judged, and that function.
-Table = Mapping[str, tuple[str, Function]]
 
 #: W^l (n_l, n_{l-1}), b^l (n_l,) and Δz^l (m, n_l), or the cost's derivatives by them: dW^l, db^l and δ^l.
 Variables = tuple[Tensors, Tensors, Tensors]
@@ -33,7 +30,7 @@ Forward = tuple[Tensor, Tensors, Tensors]
 class Primitives:
     """A library's elementary functions; ``total`` adds up all of an array.
 
-    ``erf`` is None where there is none. ``softplus`` need not be given: it is composed.
+    ``erf`` is None where there is none: what needs it is then declined. ``softplus`` need not be given: it is composed.
     """
 
     exp: Function
@@ -51,24 +48,102 @@ class Primitives:
     log_softmax: Function
     softplus: Function | None = None
 
+    def names(self) -> dict[str, Function | None]:
+        """Return what the texts of ROWS name: the primitives, None for those that are lacking, and what they make."""
+        return {**vars(self), "softplus": self._softplus, "square": _square, "plogq": self._plogq}
+
+    def _softplus(self, z: Tensor) -> Tensor:
+        if self.softplus is not None:
+            return self.softplus(z)
+        size = self.where(z > 0, z, -z)
+        return self.where(z > 0, z, 0.0) + self.log1p(self.exp(-size))
+
+    def _plogq(self, p: Tensor, q: Tensor) -> Tensor:
+        # The derivative is p / q: NaN where both are zero, as they are once a softmax underflows.
+        # It is p ≠ 0, for libraries where == compares objects.
+        return p * self.log(self.where(self.absolute(p) > 0, q, 1.0))
+
+
+def _square(r: Tensor) -> Tensor:
+    return r * r
+
+
+#: Activations, and the terms of costs, in terms of the primitives.
+ROWS = {
+    "identity": Row("z", "composed: z"),
+    "sigmoid": Row("sigmoid(z)"),
+    "tanh": Row("tanh(z)"),
+    "relu": Row("maximum(z, 0.0)", "composed: maximum(z, 0)"),
+    "relu6": Row("minimum(maximum(z, 0.0), 6.0)", "composed: minimum(maximum(z, 0), 6)"),
+    "leaky_relu": Row("where(z > 0, z, alpha * z)", "composed: where(z > 0, z, alpha z)"),
+    "elu": Row(
+        "where(z > 0, z, alpha * expm1(where(z > 0, 0.0, z)))", "composed: where(z > 0, z, alpha expm1(z))"
+    ),
+    "celu": Row(
+        "where(z > 0, z, alpha * expm1(where(z > 0, 0.0, z) / alpha))",
+        "composed: where(z > 0, z, alpha expm1(z / alpha))",
+    ),
+    "selu": Row(
+        "1.0507009873554804935 * where(z > 0, z, 1.6732632423543772848 * expm1(where(z > 0, 0.0, z)))",
+        "composed: scale elu(z, alpha)",
+    ),
+    "gelu": Row("0.5 * z * (1.0 + erf(z * math.sqrt(0.5)))", "composed: ½ z (1 + erf(z / √2))"),
+    "gelu_tanh": Row(
+        "0.5 * z * (1.0 + tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * (z * z * z))))",
+        "composed: ½ z (1 + tanh(√(2/π) (z + 0.044715 z³)))",
+    ),
+    "silu": Row("z * sigmoid(z)", "composed: z sigmoid(z)"),
+    "mish": Row("z * tanh(softplus(z))", "composed: z tanh(softplus(z))"),
+    "softplus": Row("softplus(z)", "composed: where(z > 0, z, 0) + log1p(exp(-abs(z)))"),
+    "softsign": Row("z / (1.0 + absolute(z))", "composed: z / (1 + abs(z))"),
+    "hardtanh": Row("minimum(maximum(z, -1.0), 1.0)", "composed: minimum(maximum(z, -1), 1)"),
+    "hardsigmoid": Row(
+        "minimum(maximum(z + 3.0, 0.0), 6.0) / 6.0", "composed: minimum(maximum(z + 3, 0), 6) / 6"
+    ),
+    "hardswish": Row(
+        "z * minimum(maximum(z + 3.0, 0.0), 6.0) / 6.0", "composed: z minimum(maximum(z + 3, 0), 6) / 6"
+    ),
+    "log_sigmoid": Row("-softplus(-z)", "composed: -softplus(-z)"),
+    "softmax": Row("exp(log_softmax(z))", "composed: exp(log_softmax(z))"),
+    "log_softmax": Row("log_softmax(z)"),
+    "half_squared_error": Row("0.5 * square(a - y)", "composed: ½ (a - y)²"),
+    "squared_error": Row("square(a - y)", "composed: (a - y)²"),
+    "absolute_error": Row("absolute(a - y)", "composed: abs(a - y)"),
+    "huber": Row(
+        """
+        def huber(a, y, delta):
+            size = absolute(a - y)
+            quadratic = minimum(size, delta)
+            return 0.5 * square(quadratic) + delta * (size - quadratic)
+        """,
+        "composed: q = minimum(abs(a - y), delta); ½ q² + delta (abs(a - y) - q)",
+    ),
+    "log_cosh": Row(
+        "(a - y) + softplus(-2.0 * (a - y)) - math.log(2.0)",
+        "composed: r + softplus(-2 r) - log 2, r = a - y",
+    ),
+    "hinge": Row("maximum(1.0 - y * a, 0.0)", "composed: maximum(1 - y a, 0)"),
+    "squared_hinge": Row("square(maximum(1.0 - y * a, 0.0))", "composed: maximum(1 - y a, 0)²"),
+    "binary_cross_entropy": Row(
+        "-(plogq(y, a) + (1.0 - y) * log1p(-where(absolute(1.0 - y) > 0, a, 0.0)))",
+        "composed: -(y log(where(y = 0, 1, a)) + (1 - y) log1p(-where(y = 1, 0, a)))",
+    ),
+    "binary_cross_entropy_with_logits": Row("softplus(a) - y * a", "composed: softplus(a) - y a"),
+    "cross_entropy": Row("-plogq(y, a)", "composed: -y log(where(y = 0, 1, a))"),
+    "softmax_cross_entropy": Row("-(y * log_softmax(a))", "composed: -y log_softmax(a)"),
+    "negative_log_likelihood": Row("-(y * a)", "composed: -y a"),
+    "kl_divergence": Row("plogq(y, y) - y * a", "composed: y (log(where(y = 0, 1, y)) - a)"),
+    "poisson": Row("exp(a) - y * a", "composed: exp(a) - y a"),
+}
+
 
 @dataclass(frozen=True)
 class Functions:
-    """What a library answers with: σ and the terms of C by name, and its sum."""
+    """What a library answers with: σ and the terms of C by name, which function each is, and the sum of the terms."""
 
-    activations: Table
-    costs: Table
+    compiled: Mapping[str, Function]
+    labels: Mapping[str, str]
     total: Function
-
-    def own(self, **functions: tuple[str, Function]) -> Functions:
-        """Replace what the library has functions of its own for."""
-        costs = {name: functions.get(name, entry) for name, entry in self.costs.items()}
-        activations = {name: functions.get(name, entry) for name, entry in self.activations.items()}
-        return replace(self, activations=activations, costs=costs)
-
-    def labels(self) -> Mapping[str, str]:
-        """Say for every activation and cost which function is judged."""
-        return {name: label for name, (label, _) in {**self.activations, **self.costs}.items()}
 
     def network(
         self, architecture: Architecture, variables: Variables, x: Tensor, y: Tensor, batch: int
@@ -80,126 +155,31 @@ class Functions:
         a, zs, activations = x, [], []
         for layer, W, b, shift in zip(architecture.layers, *variables, strict=True):
             z = a @ W.T + b + shift
-            if layer.activation not in self.activations:
+            if layer.activation not in self.compiled:
                 raise UnsupportedError(f"nothing to compose {layer.activation} of")
-            activation = self.activations[layer.activation][1]
-            a = activation(z) if layer.alpha is None else activation(z, layer.alpha)
+            a = self.compiled[layer.activation](z, *layer.parameters)
             zs.append(z)
             activations.append(a)
-        cost, delta = self.costs[architecture.cost.name][1], architecture.cost.delta
-        total = self.total(cost(a, y) if delta is None else cost(a, y, delta))
+        cost = architecture.cost
+        total = self.total(self.compiled[cost.name](a, y, *cost.parameters))
         return total / batch if architecture.reduction == "mean" else total, zs, activations
 
 
-def functions(p: Primitives) -> Functions:
-    """Compose all activations and costs of a library's primitives."""
-    return Functions(_activations(p), _costs(p), p.total)
+def functions(library: str, primitives: Primitives, names: Names, **own: Row) -> Functions:
+    """Compose all activations and costs of a library's primitives, but for those that it has functions of its own for.
 
-
-def _softplus(p: Primitives, z: Tensor) -> Tensor:
-    if p.softplus is not None:
-        return p.softplus(z)
-    size = p.where(z > 0, z, -z)
-    return p.where(z > 0, z, 0.0) + p.log1p(p.exp(-size))
-
-
-def _activations(p: Primitives) -> Table:
-    def celu(z: Tensor, alpha: float) -> Tensor:
-        return p.where(z > 0, z, alpha * p.expm1(p.where(z > 0, 0.0, z) / alpha))
-
-    def elu(z: Tensor, alpha: float) -> Tensor:
-        return p.where(z > 0, z, alpha * p.expm1(p.where(z > 0, 0.0, z)))
-
-    def ramp(z: Tensor) -> Tensor:
-        return p.minimum(p.maximum(z + 3.0, 0.0), 6.0)
-
-    def gelu_tanh(z: Tensor) -> Tensor:
-        return 0.5 * z * (1.0 + p.tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * (z * z * z))))
-
-    gelu: Table = {}
-    if (erf := p.erf) is not None:
-        gelu = {
-            "gelu": ("composed: ½ z (1 + erf(z / √2))", lambda z: 0.5 * z * (1.0 + erf(z * math.sqrt(0.5))))
-        }
-    return {
-        **gelu,
-        "identity": ("composed: z", lambda z: z),
-        "sigmoid": ("sigmoid", p.sigmoid),
-        "tanh": ("tanh", p.tanh),
-        "relu": ("composed: maximum(z, 0)", lambda z: p.maximum(z, 0.0)),
-        "relu6": ("composed: minimum(maximum(z, 0), 6)", lambda z: p.minimum(p.maximum(z, 0.0), 6.0)),
-        "leaky_relu": ("composed: where(z > 0, z, alpha z)", lambda z, alpha: p.where(z > 0, z, alpha * z)),
-        "elu": ("composed: where(z > 0, z, alpha expm1(z))", elu),
-        "celu": ("composed: where(z > 0, z, alpha expm1(z / alpha))", celu),
-        "selu": (
-            "composed: scale elu(z, alpha)",
-            lambda z: 1.0507009873554804935 * elu(z, 1.6732632423543772848),
-        ),
-        "gelu_tanh": ("composed: ½ z (1 + tanh(√(2/π) (z + 0.044715 z³)))", gelu_tanh),
-        "silu": ("composed: z sigmoid(z)", lambda z: z * p.sigmoid(z)),
-        "mish": ("composed: z tanh(softplus(z))", lambda z: z * p.tanh(_softplus(p, z))),
-        "softplus": ("composed: where(z > 0, z, 0) + log1p(exp(-abs(z)))", lambda z: _softplus(p, z)),
-        "softsign": ("composed: z / (1 + abs(z))", lambda z: z / (1.0 + p.absolute(z))),
-        "hardtanh": (
-            "composed: minimum(maximum(z, -1), 1)",
-            lambda z: p.minimum(p.maximum(z, -1.0), 1.0),
-        ),
-        "hardsigmoid": ("composed: minimum(maximum(z + 3, 0), 6) / 6", lambda z: ramp(z) / 6.0),
-        "hardswish": ("composed: z minimum(maximum(z + 3, 0), 6) / 6", lambda z: z * ramp(z) / 6.0),
-        "log_sigmoid": ("composed: -softplus(-z)", lambda z: -_softplus(p, -z)),
-        "softmax": ("composed: exp(log_softmax(z))", lambda z: p.exp(p.log_softmax(z))),
-        "log_softmax": ("log_softmax", p.log_softmax),
+    Texts of ``own`` name primitives, or what ``names`` says.
+    """
+    given = {**primitives.names(), "math": "math"}
+    known = {name: one for name, one in given.items() if one is not None}
+    rows = {
+        name: row
+        for name, row in ROWS.items()
+        if name not in own and known.keys() >= given.keys() & Text(name, row.text).names
     }
-
-
-def _costs(p: Primitives) -> Table:
-    def plogq(y: Tensor, q: Tensor) -> Tensor:
-        # The derivative is y / q: NaN where both are zero, as they are once a softmax underflows.
-        # It is y ≠ 0, for libraries where == compares objects.
-        return y * p.log(p.where(p.absolute(y) > 0, q, 1.0))
-
-    def binary_cross_entropy(a: Tensor, y: Tensor) -> Tensor:
-        return -(plogq(y, a) + (1.0 - y) * p.log1p(-p.where(p.absolute(1.0 - y) > 0, a, 0.0)))
-
-    def huber(a: Tensor, y: Tensor, delta: float) -> Tensor:
-        size = p.absolute(a - y)
-        quadratic = p.minimum(size, delta)
-        return 0.5 * (quadratic * quadratic) + delta * (size - quadratic)
-
-    def squared(r: Tensor) -> Tensor:
-        return r * r
-
-    return {
-        "half_squared_error": ("composed: ½ (a - y)²", lambda a, y: 0.5 * squared(a - y)),
-        "squared_error": ("composed: (a - y)²", lambda a, y: squared(a - y)),
-        "absolute_error": ("composed: abs(a - y)", lambda a, y: p.absolute(a - y)),
-        "huber": ("composed: q = minimum(abs(a - y), delta); ½ q² + delta (abs(a - y) - q)", huber),
-        "log_cosh": (
-            "composed: r + softplus(-2 r) - log 2, r = a - y",
-            lambda a, y: (a - y) + _softplus(p, -2.0 * (a - y)) - math.log(2.0),
-        ),
-        "hinge": ("composed: maximum(1 - y a, 0)", lambda a, y: p.maximum(1.0 - y * a, 0.0)),
-        "squared_hinge": (
-            "composed: maximum(1 - y a, 0)²",
-            lambda a, y: squared(p.maximum(1.0 - y * a, 0.0)),
-        ),
-        "binary_cross_entropy": (
-            "composed: -(y log(where(y = 0, 1, a)) + (1 - y) log1p(-where(y = 1, 0, a)))",
-            binary_cross_entropy,
-        ),
-        "binary_cross_entropy_with_logits": (
-            "composed: softplus(a) - y a",
-            lambda a, y: _softplus(p, a) - y * a,
-        ),
-        "cross_entropy": ("composed: -y log(where(y = 0, 1, a))", lambda a, y: -plogq(y, a)),
-        "softmax_cross_entropy": (
-            "composed: -y log_softmax(a)",
-            lambda a, y: -(y * p.log_softmax(a)),
-        ),
-        "negative_log_likelihood": ("composed: -y a", lambda a, y: -(y * a)),
-        "kl_divergence": (
-            "composed: y (log(where(y = 0, 1, y)) - a)",
-            lambda a, y: plogq(y, y) - y * a,
-        ),
-        "poisson": ("composed: exp(a) - y a", lambda a, y: p.exp(a) - y * a),
-    }
+    named = {**known, **names}
+    return Functions(
+        {**compiled(rows, known, library), **compiled(own, named, library)},
+        {**labels(rows, known), **labels(own, named)},
+        primitives.total,
+    )

@@ -6,7 +6,6 @@ summed over the batch; the mean over the batch divides that sum by m.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,93 +21,15 @@ import jax
 import jax.numpy as jnp
 
 from ..reference.network import Architecture, Array, Case, Gradients, Layer
+from .idioms.jax import JAX
 from .implementation import UnsupportedError, affordable, unspoilt
 from .modes import in_forward_mode
 
 Tensor = Any
 Tensors = Sequence[Tensor]
 
-#: σ by name: which function is judged, and that function of z (m, n_l), and of alpha where there is one.
-ACTIVATIONS: dict[str, tuple[str, Callable[..., Tensor]]] = {
-    "identity": ("jax.nn.identity", jax.nn.identity),
-    "sigmoid": ("jax.nn.sigmoid", jax.nn.sigmoid),
-    "tanh": ("jax.numpy.tanh", jnp.tanh),
-    "relu": ("jax.nn.relu", jax.nn.relu),
-    "relu6": ("jax.nn.relu6", jax.nn.relu6),
-    "leaky_relu": ("jax.nn.leaky_relu", jax.nn.leaky_relu),
-    "elu": ("jax.nn.elu", jax.nn.elu),
-    "celu": ("jax.nn.celu", jax.nn.celu),
-    "selu": ("jax.nn.selu", jax.nn.selu),
-    "gelu": ("jax.nn.gelu, approximate=False", partial(jax.nn.gelu, approximate=False)),
-    "gelu_tanh": ("jax.nn.gelu, approximate=True", partial(jax.nn.gelu, approximate=True)),
-    "silu": ("jax.nn.silu", jax.nn.silu),
-    "mish": ("jax.nn.mish", jax.nn.mish),
-    "softplus": ("jax.nn.softplus", jax.nn.softplus),
-    "softsign": ("jax.nn.soft_sign", jax.nn.soft_sign),
-    "hardtanh": ("jax.nn.hard_tanh", jax.nn.hard_tanh),
-    "hardsigmoid": ("jax.nn.hard_sigmoid", jax.nn.hard_sigmoid),
-    "hardswish": ("jax.nn.hard_swish", jax.nn.hard_swish),
-    "log_sigmoid": ("jax.nn.log_sigmoid", jax.nn.log_sigmoid),
-    "softmax": ("jax.nn.softmax", partial(jax.nn.softmax, axis=-1)),
-    "log_softmax": ("jax.nn.log_softmax", partial(jax.nn.log_softmax, axis=-1)),
-}
-
-
-def _huber(a: Tensor, y: Tensor, delta: float) -> Tensor:
-    # As optax: the derivative is right also where minimum meets its tie.
-    size = jnp.abs(a - y)
-    quadratic = jnp.minimum(size, delta)
-    return 0.5 * quadratic**2 + delta * (size - quadratic)
-
-
-def _log_cosh(a: Tensor, y: Tensor) -> Tensor:
-    r = a - y
-    return jnp.logaddexp(r, -r) - math.log(2.0)
-
-
-def _plogq(p: Tensor, q: Tensor) -> Tensor:
-    # The derivative of xlogy(p, q) is p / q: NaN where both are zero, as they are once a softmax underflows.
-    return p * jnp.log(jnp.where(p == 0, 1.0, q))
-
-
-def _binary_cross_entropy(a: Tensor, y: Tensor) -> Tensor:
-    return -(_plogq(y, a) + (1 - y) * jnp.log1p(-jnp.where(y == 1, 0.0, a)))
-
-
-#: C by name: which function is judged, and its terms (m, n_L) as a function of a^L, of y, and of delta
-#: where there is one.
-COSTS: dict[str, tuple[str, Callable[..., Tensor]]] = {
-    "half_squared_error": ("composed: ½ square(a - y)", lambda a, y: 0.5 * jnp.square(a - y)),
-    "squared_error": ("composed: square(a - y)", lambda a, y: jnp.square(a - y)),
-    "absolute_error": ("composed: abs(a - y)", lambda a, y: jnp.abs(a - y)),
-    "huber": ("composed: q = minimum(abs(a - y), delta); ½ q² + delta (abs(a - y) - q)", _huber),
-    "log_cosh": ("composed: logaddexp(a - y, y - a) - log 2", _log_cosh),
-    "hinge": ("composed: maximum(0, 1 - y a)", lambda a, y: jnp.maximum(0, 1 - y * a)),
-    "squared_hinge": (
-        "composed: square(maximum(0, 1 - y a))",
-        lambda a, y: jnp.square(jnp.maximum(0, 1 - y * a)),
-    ),
-    "binary_cross_entropy": (
-        "composed: -(y log(where(y = 0, 1, a)) + (1 - y) log1p(-where(y = 1, 0, a)))",
-        _binary_cross_entropy,
-    ),
-    "binary_cross_entropy_with_logits": (
-        "composed: -y jax.nn.log_sigmoid(a) - (1 - y) jax.nn.log_sigmoid(-a)",
-        lambda a, y: -y * jax.nn.log_sigmoid(a) - (1 - y) * jax.nn.log_sigmoid(-a),
-    ),
-    "cross_entropy": ("composed: -y log(where(y = 0, 1, a))", lambda a, y: -_plogq(y, a)),
-    "softmax_cross_entropy": (
-        "composed: -y jax.nn.log_softmax(a)",
-        lambda a, y: -y * jax.nn.log_softmax(a, axis=-1),
-    ),
-    "negative_log_likelihood": ("composed: -y a", lambda a, y: -y * a),
-    "kl_divergence": (
-        "composed: y (log(where(y = 0, 1, y)) - a)",
-        lambda a, y: y * (jnp.log(jnp.where(y == 0, 1.0, y)) - a),
-    ),
-    "poisson": ("composed: exp(a) - y a", lambda a, y: jnp.exp(a) - y * a),
-}
-
+#: σ by name, a function of z (m, n_l) and its parameters, and C, a function of a^L and y (m, n_L) and its parameters.
+FUNCTIONS = JAX.functions()
 
 #: W^l (n_l, n_{l-1}), b^l (n_l,) and Δz^l (m, n_l), or the cost's derivatives by them: dW^l, db^l and δ^l.
 Variables = tuple[Tensors, Tensors, Tensors]
@@ -122,8 +43,7 @@ Step = Callable[[Layer, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 def _layer(layer: Layer, a: Tensor, W: Tensor, b: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     z = jnp.matmul(a, W.T) + b + shift
-    activation = ACTIVATIONS[layer.activation][1]
-    return z, activation(z) if layer.alpha is None else activation(z, layer.alpha)
+    return z, FUNCTIONS[layer.activation](z, *layer.parameters)
 
 
 def network(
@@ -135,8 +55,8 @@ def network(
         z, a = step(layer, a, W, b, shift)
         zs.append(z)
         activations.append(a)
-    cost, delta = COSTS[architecture.cost.name][1], architecture.cost.delta
-    total = jnp.sum(cost(a, y) if delta is None else cost(a, y, delta))
+    cost = architecture.cost
+    total = FUNCTIONS[cost.name](a, y, *cost.parameters)
     return total / x.shape[0] if architecture.reduction == "mean" else total, (zs, activations)
 
 
@@ -254,7 +174,7 @@ class Jax:
 
     def functions(self) -> Mapping[str, str]:
         """Say which of JAX's functions is judged."""
-        return {name: label for name, (label, _) in (ACTIVATIONS | COSTS).items()}
+        return JAX.labels()
 
 
 def load(mode: str) -> Jax:

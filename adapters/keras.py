@@ -10,55 +10,67 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from ..reference.network import Architecture, Case, Gradients
 from .implementation import Implementation, UnsupportedError
+from .rows import Function, Row, compiled, labels
 
 Tensor = Any
 Tensors = Sequence[Tensor]
 Variables = tuple[Tensors, Tensors, Tensors]
-Options = Mapping[str, Any]
 
-#: σ by name: which function of keras.activations is judged, and with what besides z. Keras itself may not be
-#: imported before the backend is chosen.
-ACTIVATIONS: dict[str, tuple[str, Options]] = {
-    "identity": ("linear", {}),
-    "sigmoid": ("sigmoid", {}),
-    "tanh": ("tanh", {}),
-    "relu": ("relu", {}),
-    "relu6": ("relu6", {}),
-    "leaky_relu": ("leaky_relu", {}),
-    "elu": ("elu", {}),
-    "celu": ("celu", {}),
-    "selu": ("selu", {}),
-    "gelu": ("gelu", {"approximate": False}),
-    "gelu_tanh": ("gelu", {"approximate": True}),
-    "silu": ("silu", {}),
-    "mish": ("mish", {}),
-    "softplus": ("softplus", {}),
-    "softsign": ("softsign", {}),
-    "hardtanh": ("hard_tanh", {}),
-    "hardsigmoid": ("hard_sigmoid", {}),
-    "hardswish": ("hard_silu", {}),
-    "log_sigmoid": ("log_sigmoid", {}),
-    "softmax": ("softmax", {"axis": -1}),
-    "log_softmax": ("log_softmax", {"axis": -1}),
-}
 
-#: C by name: which function of keras.losses is judged, with what besides y and a^L, and by what it is multiplied.
-COSTS: dict[str, tuple[str, Options, float]] = {
-    "half_squared_error": ("mean_squared_error", {}, 0.5),
-    "squared_error": ("mean_squared_error", {}, 1.0),
-    "absolute_error": ("mean_absolute_error", {}, 1.0),
-    "huber": ("huber", {}, 1.0),
-    "log_cosh": ("log_cosh", {}, 1.0),
-    "hinge": ("hinge", {}, 1.0),
-    "squared_hinge": ("squared_hinge", {}, 1.0),
-    "binary_cross_entropy": ("binary_crossentropy", {}, 1.0),
-    "binary_cross_entropy_with_logits": ("binary_crossentropy", {"from_logits": True}, 1.0),
-    "softmax_cross_entropy": ("categorical_crossentropy", {"from_logits": True}, 1.0),
+def _loss(name: str, options: str = "") -> Row:
+    """Use a loss of Keras, with an axis for every output; add up what it makes of each."""
+    home = f"keras.losses.{name}"
+    return Row(f"keras.ops.sum({home}(y[..., None], a[..., None]{options}))", home + options)
+
+
+#: σ, a function of z and its parameters, and C, a function of a^L and y and its parameters.
+ROWS = {
+    "identity": Row("keras.activations.linear(z)"),
+    "sigmoid": Row("keras.activations.sigmoid(z)"),
+    "tanh": Row("keras.activations.tanh(z)"),
+    "relu": Row("keras.activations.relu(z)"),
+    "relu6": Row("keras.activations.relu6(z)"),
+    "leaky_relu": Row("keras.activations.leaky_relu(z, negative_slope=alpha)"),
+    "elu": Row("keras.activations.elu(z, alpha=alpha)"),
+    "celu": Row("keras.activations.celu(z, alpha=alpha)"),
+    "selu": Row("keras.activations.selu(z)"),
+    "gelu": Row("keras.activations.gelu(z, approximate=False)", "keras.activations.gelu, approximate=False"),
+    "gelu_tanh": Row(
+        "keras.activations.gelu(z, approximate=True)", "keras.activations.gelu, approximate=True"
+    ),
+    "silu": Row("keras.activations.silu(z)"),
+    "mish": Row("keras.activations.mish(z)"),
+    "softplus": Row("keras.activations.softplus(z)"),
+    "softsign": Row("keras.activations.softsign(z)"),
+    "hardtanh": Row("keras.activations.hard_tanh(z)"),
+    "hardsigmoid": Row("keras.activations.hard_sigmoid(z)"),
+    "hardswish": Row("keras.activations.hard_silu(z)"),
+    "log_sigmoid": Row("keras.activations.log_sigmoid(z)"),
+    "softmax": Row("keras.activations.softmax(z, axis=-1)", "keras.activations.softmax, axis=-1"),
+    "log_softmax": Row("keras.activations.log_softmax(z, axis=-1)", "keras.activations.log_softmax, axis=-1"),
+    "half_squared_error": Row(
+        "0.5 * keras.ops.sum(keras.losses.mean_squared_error(y[..., None], a[..., None]))",
+        "½ keras.losses.mean_squared_error",
+    ),
+    "squared_error": _loss("mean_squared_error"),
+    "absolute_error": _loss("mean_absolute_error"),
+    "huber": Row(
+        "keras.ops.sum(keras.losses.huber(y[..., None], a[..., None], delta=delta))", "keras.losses.huber"
+    ),
+    "log_cosh": _loss("log_cosh"),
+    "hinge": _loss("hinge"),
+    "squared_hinge": _loss("squared_hinge"),
+    "binary_cross_entropy": _loss("binary_crossentropy"),
+    "binary_cross_entropy_with_logits": _loss("binary_crossentropy", ", from_logits=True"),
+    "softmax_cross_entropy": Row(
+        "keras.ops.sum(keras.losses.categorical_crossentropy(y, a, from_logits=True))",
+        "keras.losses.categorical_crossentropy, from_logits=True",
+    ),
 }
 
 #: The costs that Keras does not have, and why what comes near is another function.
@@ -70,11 +82,20 @@ DECLINED = {
 }
 
 
+NAMES = {"keras": "keras"}
+
+
+@cache
+def _functions() -> Mapping[str, Function]:
+    """Compile ROWS; Keras itself may not be imported before its backend is chosen."""
+    return compiled(ROWS, NAMES, "keras")
+
+
 def network(architecture: Architecture) -> Any:
     """Build the layers, in Keras's present floatx; gives the way forward as a function of the variables, x and y."""
     import keras
 
-    cost, precision = architecture.cost, keras.config.floatx()
+    cost, precision, functions = architecture.cost, keras.config.floatx(), _functions()
     if cost.name in DECLINED:
         raise UnsupportedError(f"Keras declines {cost.name}: {DECLINED[cost.name]}")
     layers = []
@@ -82,26 +103,19 @@ def network(architecture: Architecture) -> Any:
         # The policy of layers is decided once, by the first floatx; each is told the present one.
         dense = keras.layers.Dense(layer.width, dtype=precision)
         dense.build((None, n))
-        name, options = ACTIVATIONS[layer.activation]
-        if layer.alpha is not None:
-            options = {"negative_slope" if name == "leaky_relu" else "alpha": layer.alpha}
-        layers.append((dense, getattr(keras.activations, name), options))
-    name, options, factor = COSTS[cost.name]
-    if cost.delta is not None:
-        options = {"delta": cost.delta}
-    loss = getattr(keras.losses, name)
+        layers.append((dense, functions[layer.activation], layer.parameters))
+    loss = functions[cost.name]
 
     def forward(variables: Variables, x: Tensor, y: Tensor) -> tuple[Tensor, Tensors, Tensors]:
         a, zs, activations = x, [], []
-        for (dense, activation, chosen), W, b, shift in zip(layers, *variables, strict=True):
+        for (dense, activation, parameters), W, b, shift in zip(layers, *variables, strict=True):
             # Δz^l is zero and is added to z^l, so that ∂C/∂Δz^l is δ^l.
             z = dense.stateless_call([keras.ops.transpose(W), b], [], a)[0] + shift
-            a = activation(z, **chosen)
+            a = activation(z, *parameters)
             zs.append(z)
             activations.append(a)
-        outputs = (y, a) if name == "categorical_crossentropy" else (y[..., None], a[..., None])
         # Not every loss answers in the precision that it was asked in.
-        total = keras.ops.cast(factor * keras.ops.sum(loss(*outputs, **options)), precision)
+        total = keras.ops.cast(loss(a, y, *cost.parameters), precision)
         return total / x.shape[0] if architecture.reduction == "mean" else total, zs, activations
 
     return forward
@@ -137,24 +151,11 @@ class Keras:
                 f"Keras declines {case.precision}: on {self.name[6:]} it computes in {kept}"
             )
         self._keras.config.set_floatx(case.precision)
-        try:
-            return self._backend.gradients(case)
-        except RuntimeError as error:
-            if "between 0 and 1" not in str(error):
-                raise
-            raise UnsupportedError(f"torch.nn.functional.binary_cross_entropy declines: {error}") from None
+        return self._backend.gradients(case)
 
     def functions(self) -> Mapping[str, str]:
         """Say which of Keras's functions is judged."""
-
-        def label(home: str, function: str, options: Options) -> str:
-            return ", ".join(
-                [f"keras.{home}.{function}", *(f"{key}={value}" for key, value in options.items())]
-            )
-
-        activations = {name: label("activations", *entry) for name, entry in ACTIVATIONS.items()}
-        costs = {name: label("losses", *entry[:2]) for name, entry in COSTS.items()}
-        return {**activations, **costs, **{name: f"declined: {why}" for name, why in DECLINED.items()}}
+        return labels(ROWS, NAMES) | {name: f"declined: {why}" for name, why in DECLINED.items()}
 
 
 def load(mode: str) -> Keras:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from importlib.metadata import version
 
 import mlx.core as mx
@@ -12,23 +11,10 @@ from mlx import nn
 
 from ..reference.network import Array, Case, Gradients
 from .composed import Forward, Primitives, Tensor, Tensors, Variables, functions
-
-losses = nn.losses
-
-
-def _summed(name: str, **options: object) -> tuple[str, partial[Tensor]]:
-    return f"mlx.nn.losses.{name}", partial(getattr(losses, name), reduction="sum", **options)
-
-
-def _half(a: Tensor, y: Tensor) -> Tensor:
-    return 0.5 * losses.mse_loss(a, y, reduction="sum")
-
-
-def _own(name: str) -> tuple[str, Tensor]:
-    return f"mlx.nn.{name}", getattr(nn, name)
-
+from .rows import Row
 
 FUNCTIONS = functions(
+    "mlx",
     Primitives(
         exp=mx.exp,
         expm1=mx.expm1,
@@ -44,36 +30,38 @@ FUNCTIONS = functions(
         total=mx.sum,
         log_softmax=nn.log_softmax,
         softplus=nn.softplus,
-    )
-).own(
-    sigmoid=_own("sigmoid"),
-    tanh=_own("tanh"),
-    relu=_own("relu"),
-    relu6=_own("relu6"),
-    leaky_relu=_own("leaky_relu"),
-    elu=_own("elu"),
-    celu=_own("celu"),
-    selu=_own("selu"),
-    gelu=_own("gelu"),
-    gelu_tanh=_own("gelu_approx"),
-    silu=_own("silu"),
-    mish=_own("mish"),
-    softplus=_own("softplus"),
-    softsign=_own("softsign"),
-    hardtanh=_own("hard_tanh"),
-    hardswish=_own("hardswish"),
-    log_sigmoid=_own("log_sigmoid"),
-    softmax=_own("softmax"),
-    log_softmax=_own("log_softmax"),
-    half_squared_error=("½ mlx.nn.losses.mse_loss", _half),
-    squared_error=_summed("mse_loss"),
-    absolute_error=_summed("l1_loss"),
-    huber=("mlx.nn.losses.huber_loss", lambda a, y, delta: losses.huber_loss(a, y, delta, "sum")),
-    log_cosh=_summed("log_cosh_loss"),
-    hinge=_summed("hinge_loss"),
-    binary_cross_entropy=_summed("binary_cross_entropy", with_logits=False),
-    binary_cross_entropy_with_logits=_summed("binary_cross_entropy", with_logits=True),
-    softmax_cross_entropy=_summed("cross_entropy"),
+    ),
+    {"nn": "mlx.nn"},
+    sigmoid=Row("nn.sigmoid(z)"),
+    tanh=Row("nn.tanh(z)"),
+    relu=Row("nn.relu(z)"),
+    relu6=Row("nn.relu6(z)"),
+    leaky_relu=Row("nn.leaky_relu(z, alpha)"),
+    elu=Row("nn.elu(z, alpha)"),
+    celu=Row("nn.celu(z, alpha)"),
+    selu=Row("nn.selu(z)"),
+    gelu=Row("nn.gelu(z)"),
+    gelu_tanh=Row("nn.gelu_approx(z)"),
+    silu=Row("nn.silu(z)"),
+    mish=Row("nn.mish(z)"),
+    softplus=Row("nn.softplus(z)"),
+    softsign=Row("nn.softsign(z)"),
+    hardtanh=Row("nn.hard_tanh(z)"),
+    hardswish=Row("nn.hardswish(z)"),
+    log_sigmoid=Row("nn.log_sigmoid(z)"),
+    softmax=Row("nn.softmax(z)"),
+    log_softmax=Row("nn.log_softmax(z)"),
+    half_squared_error=Row("0.5 * nn.losses.mse_loss(a, y, reduction='sum')", "½ mlx.nn.losses.mse_loss"),
+    squared_error=Row("nn.losses.mse_loss(a, y, reduction='sum')"),
+    absolute_error=Row("nn.losses.l1_loss(a, y, reduction='sum')"),
+    huber=Row("nn.losses.huber_loss(a, y, delta, reduction='sum')"),
+    log_cosh=Row("nn.losses.log_cosh_loss(a, y, reduction='sum')"),
+    hinge=Row("nn.losses.hinge_loss(a, y, reduction='sum')"),
+    binary_cross_entropy=Row("nn.losses.binary_cross_entropy(a, y, with_logits=False, reduction='sum')"),
+    binary_cross_entropy_with_logits=Row(
+        "nn.losses.binary_cross_entropy(a, y, with_logits=True, reduction='sum')"
+    ),
+    softmax_cross_entropy=Row("nn.losses.cross_entropy(a, y, reduction='sum')"),
 )
 
 
@@ -111,7 +99,7 @@ class MLX:
 
     def functions(self) -> Mapping[str, str]:
         """Say which of MLX's functions is judged."""
-        return FUNCTIONS.labels()
+        return FUNCTIONS.labels
 
 
 def load(mode: str) -> MLX:

@@ -17,6 +17,7 @@ from mygrad.nnet import losses
 from ..reference.network import Array, Case, Gradients
 from .composed import Primitives, Tensor, Tensors, functions
 from .implementation import UnsupportedError
+from .rows import Row
 
 
 def _softplus(z: Tensor) -> Tensor:
@@ -24,6 +25,7 @@ def _softplus(z: Tensor) -> Tensor:
 
 
 FUNCTIONS = functions(
+    "mygrad",
     Primitives(
         exp=mg.exp,
         expm1=mg.expm1,
@@ -39,19 +41,19 @@ FUNCTIONS = functions(
         total=mg.sum,
         log_softmax=nnet.activations.logsoftmax,
         softplus=_softplus,
-    )
-).own(
-    sigmoid=("mygrad.nnet.activations.sigmoid", nnet.activations.sigmoid),
-    tanh=("mygrad.tanh", mg.tanh),
-    relu=("mygrad.nnet.activations.relu", nnet.activations.relu),
-    leaky_relu=("mygrad.nnet.activations.leaky_relu", nnet.activations.leaky_relu),
-    elu=("mygrad.nnet.activations.elu", nnet.activations.elu),
-    selu=("mygrad.nnet.activations.selu", nnet.activations.selu),
-    softplus=("mygrad.logaddexp(0, z)", _softplus),
-    softsign=("mygrad.nnet.activations.soft_sign", nnet.activations.soft_sign),
-    hardtanh=("mygrad.nnet.activations.hard_tanh", nnet.activations.hard_tanh),
-    softmax=("mygrad.nnet.activations.softmax", nnet.activations.softmax),
-    log_softmax=("mygrad.nnet.activations.logsoftmax", nnet.activations.logsoftmax),
+    ),
+    {"mygrad": "mygrad", "nnet": "mygrad.nnet"},
+    sigmoid=Row("nnet.activations.sigmoid(z)"),
+    tanh=Row("mygrad.tanh(z)"),
+    relu=Row("nnet.activations.relu(z)"),
+    leaky_relu=Row("nnet.activations.leaky_relu(z, alpha)"),
+    elu=Row("nnet.activations.elu(z, alpha)"),
+    selu=Row("nnet.activations.selu(z)"),
+    softplus=Row("mygrad.logaddexp(0.0, z)", "mygrad.logaddexp(0, z)"),
+    softsign=Row("nnet.activations.soft_sign(z)"),
+    hardtanh=Row("nnet.activations.hard_tanh(z)"),
+    softmax=Row("nnet.activations.softmax(z)"),
+    log_softmax=Row("nnet.activations.logsoftmax(z)"),
 )
 #: The library's own losses, of a^L and of the class of each example, and their names.
 LOSSES = {
@@ -110,7 +112,7 @@ class MyGrad:
             name: f"mygrad.nnet.losses.{loss} where y is one-hot and C the mean; elsewhere "
             for name, (loss, _) in LOSSES.items()
         }
-        return {name: one_hot.get(name, "") + label for name, label in FUNCTIONS.labels().items()}
+        return {name: one_hot.get(name, "") + label for name, label in FUNCTIONS.labels.items()}
 
 
 def load(mode: str) -> MyGrad:

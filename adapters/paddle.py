@@ -16,23 +16,7 @@ from paddle.nn import functional
 from ..reference.network import Array, Case, Gradients
 from .composed import Primitives, Tensor, Tensors, functions
 from .implementation import UnsupportedError
-
-
-def _own(name: str, **options: object) -> tuple[str, partial[Tensor]]:
-    label = "".join(f", {key}={value!r}" for key, value in options.items())
-    return f"paddle.nn.functional.{name}{label}", partial(getattr(functional, name), **options)
-
-
-def _summed(name: str, **options: object) -> tuple[str, partial[Tensor]]:
-    return f"paddle.nn.functional.{name}", partial(getattr(functional, name), reduction="sum", **options)
-
-
-def _half(a: Tensor, y: Tensor) -> Tensor:
-    return 0.5 * functional.mse_loss(a, y, reduction="sum")
-
-
-def _huber(a: Tensor, y: Tensor, delta: float) -> Tensor:
-    return functional.smooth_l1_loss(a, y, reduction="sum", delta=delta)
+from .rows import Row
 
 
 def _where(condition: Tensor, one: Tensor, other: Tensor) -> Tensor:
@@ -49,6 +33,7 @@ def _bounded(z: Tensor, bound: float, function: str) -> Tensor:
 
 
 FUNCTIONS = functions(
+    "paddle",
     Primitives(
         exp=paddle.exp,
         expm1=paddle.expm1,
@@ -64,37 +49,37 @@ FUNCTIONS = functions(
         total=paddle.sum,
         log_softmax=functional.log_softmax,
         softplus=functional.softplus,
-    )
-).own(
-    sigmoid=_own("sigmoid"),
-    tanh=_own("tanh"),
-    relu=_own("relu"),
-    relu6=_own("relu6"),
-    leaky_relu=_own("leaky_relu"),
-    elu=_own("elu"),
-    celu=_own("celu"),
-    selu=_own("selu"),
-    gelu=_own("gelu"),
-    gelu_tanh=_own("gelu", approximate=True),
-    silu=_own("silu"),
-    mish=_own("mish"),
-    softplus=_own("softplus"),
-    softsign=_own("softsign"),
-    hardtanh=_own("hardtanh"),
-    hardsigmoid=_own("hardsigmoid"),
-    hardswish=_own("hardswish"),
-    log_sigmoid=_own("log_sigmoid"),
-    softmax=_own("softmax"),
-    log_softmax=_own("log_softmax"),
-    half_squared_error=("½ paddle.nn.functional.mse_loss", _half),
-    squared_error=_summed("mse_loss"),
-    absolute_error=_summed("l1_loss"),
-    huber=("paddle.nn.functional.smooth_l1_loss", _huber),
-    binary_cross_entropy=_summed("binary_cross_entropy"),
-    binary_cross_entropy_with_logits=_summed("binary_cross_entropy_with_logits"),
-    softmax_cross_entropy=_summed("cross_entropy", soft_label=True),
-    kl_divergence=_summed("kl_div"),
-    poisson=_summed("poisson_nll_loss", log_input=True, full=False),
+    ),
+    {"F": "paddle.nn.functional"},
+    sigmoid=Row("F.sigmoid(z)"),
+    tanh=Row("F.tanh(z)"),
+    relu=Row("F.relu(z)"),
+    relu6=Row("F.relu6(z)"),
+    leaky_relu=Row("F.leaky_relu(z, alpha)"),
+    elu=Row("F.elu(z, alpha)"),
+    celu=Row("F.celu(z, alpha)"),
+    selu=Row("F.selu(z)"),
+    gelu=Row("F.gelu(z)"),
+    gelu_tanh=Row("F.gelu(z, approximate=True)", "paddle.nn.functional.gelu, approximate=True"),
+    silu=Row("F.silu(z)"),
+    mish=Row("F.mish(z)"),
+    softplus=Row("F.softplus(z)"),
+    softsign=Row("F.softsign(z)"),
+    hardtanh=Row("F.hardtanh(z)"),
+    hardsigmoid=Row("F.hardsigmoid(z)"),
+    hardswish=Row("F.hardswish(z)"),
+    log_sigmoid=Row("F.log_sigmoid(z)"),
+    softmax=Row("F.softmax(z)"),
+    log_softmax=Row("F.log_softmax(z)"),
+    half_squared_error=Row("0.5 * F.mse_loss(a, y, reduction='sum')", "½ paddle.nn.functional.mse_loss"),
+    squared_error=Row("F.mse_loss(a, y, reduction='sum')"),
+    absolute_error=Row("F.l1_loss(a, y, reduction='sum')"),
+    huber=Row("F.smooth_l1_loss(a, y, reduction='sum', delta=delta)"),
+    binary_cross_entropy=Row("F.binary_cross_entropy(a, y, reduction='sum')"),
+    binary_cross_entropy_with_logits=Row("F.binary_cross_entropy_with_logits(a, y, reduction='sum')"),
+    softmax_cross_entropy=Row("F.cross_entropy(a, y, soft_label=True, reduction='sum')"),
+    kl_divergence=Row("F.kl_div(a, y, reduction='sum')"),
+    poisson=Row("F.poisson_nll_loss(a, y, log_input=True, full=False, reduction='sum')"),
 )
 
 
@@ -127,7 +112,7 @@ class Paddle:
 
     def functions(self) -> Mapping[str, str]:
         """Say which of PaddlePaddle's functions is judged."""
-        return FUNCTIONS.labels()
+        return FUNCTIONS.labels
 
 
 def load(mode: str) -> Paddle:

@@ -13,11 +13,12 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
-from pytensor.tensor.special import log_softmax, softmax
+from pytensor.tensor.special import log_softmax
 
 from ..reference.network import Architecture, Array, Case, Gradients
 from .composed import Primitives, Tensor, functions
 from .implementation import UnsupportedError
+from .rows import Row
 
 
 def _log_softmax(z: Tensor) -> Tensor:
@@ -25,6 +26,7 @@ def _log_softmax(z: Tensor) -> Tensor:
 
 
 FUNCTIONS = functions(
+    "pytensor",
     Primitives(
         exp=pt.exp,
         expm1=pt.expm1,
@@ -40,13 +42,13 @@ FUNCTIONS = functions(
         total=pt.sum,
         log_softmax=_log_softmax,
         softplus=pt.softplus,
-    )
-).own(
-    sigmoid=("pytensor.tensor.sigmoid", pt.sigmoid),
-    tanh=("pytensor.tensor.tanh", pt.tanh),
-    softplus=("pytensor.tensor.softplus", pt.softplus),
-    softmax=("pytensor.tensor.special.softmax", lambda z: softmax(z, axis=1)),
-    log_softmax=("pytensor.tensor.special.log_softmax", _log_softmax),
+    ),
+    {"pt": "pytensor.tensor", "special": "pytensor.tensor.special"},
+    sigmoid=Row("pt.sigmoid(z)"),
+    tanh=Row("pt.tanh(z)"),
+    softplus=Row("pt.softplus(z)"),
+    softmax=Row("special.softmax(z, axis=1)"),
+    log_softmax=Row("special.log_softmax(z, axis=1)"),
 )
 #: Fused operations would be run one number at a time.
 _MODE = Mode(linker="py", optimizer="fast_run").excluding("fusion")
@@ -95,7 +97,7 @@ class PyTensor:
 
     def functions(self) -> Mapping[str, str]:
         """Say which of PyTensor's functions is judged."""
-        return FUNCTIONS.labels()
+        return FUNCTIONS.labels
 
 
 def load(mode: str) -> PyTensor:

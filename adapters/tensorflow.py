@@ -6,7 +6,6 @@ summed over outputs and batch here; the mean over the batch divides that sum by 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -20,93 +19,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from ..reference.network import Architecture, Array, Case, Gradients
+from .idioms.tensorflow import TENSORFLOW
 from .implementation import UnsupportedError, affordable, unspoilt
 from .modes import in_forward_mode
 
 Tensor = Any
 Tensors = Sequence[Tensor]
 
-
-def _elu(z: Tensor, alpha: float) -> Tensor:
-    # tf.nn.elu has no alpha; this is how Keras gives it one.
-    return tf.nn.elu(z) if alpha == 1 else tf.where(z > 0, z, alpha * tf.nn.elu(z))
-
-
-#: σ by name: which function is judged, and that function of z (m, n_l), and of alpha where there is one.
-ACTIVATIONS: dict[str, tuple[str, Callable[..., Tensor]]] = {
-    "identity": ("tf.identity", tf.identity),
-    "sigmoid": ("tf.nn.sigmoid", tf.nn.sigmoid),
-    "tanh": ("tf.nn.tanh", tf.nn.tanh),
-    "relu": ("tf.nn.relu", tf.nn.relu),
-    "relu6": ("tf.nn.relu6", tf.nn.relu6),
-    "leaky_relu": ("tf.nn.leaky_relu", tf.nn.leaky_relu),
-    "elu": ("tf.nn.elu where alpha = 1; elsewhere where(z > 0, z, alpha tf.nn.elu(z))", _elu),
-    "celu": (
-        "composed: where(z > 0, z, alpha tf.nn.elu(z / alpha))",
-        lambda z, alpha: tf.where(z > 0, z, alpha * tf.nn.elu(z / alpha)),
-    ),
-    "selu": ("tf.nn.selu", tf.nn.selu),
-    "gelu": ("tf.nn.gelu, approximate=False", partial(tf.nn.gelu, approximate=False)),
-    "gelu_tanh": ("tf.nn.gelu, approximate=True", partial(tf.nn.gelu, approximate=True)),
-    "silu": ("tf.nn.silu", tf.nn.silu),
-    "mish": ("composed: z tanh(tf.nn.softplus(z))", lambda z: z * tf.nn.tanh(tf.nn.softplus(z))),
-    "softplus": ("tf.nn.softplus", tf.nn.softplus),
-    "softsign": ("tf.nn.softsign", tf.nn.softsign),
-    "hardtanh": ("composed: tf.clip_by_value(z, -1, 1)", lambda z: tf.clip_by_value(z, -1.0, 1.0)),
-    "hardsigmoid": ("composed: tf.nn.relu6(z + 3) / 6", lambda z: tf.nn.relu6(z + 3.0) / 6.0),
-    "hardswish": ("composed: z tf.nn.relu6(z + 3) / 6", lambda z: z * tf.nn.relu6(z + 3.0) / 6.0),
-    "log_sigmoid": ("tf.math.log_sigmoid", tf.math.log_sigmoid),
-    "softmax": ("tf.nn.softmax", partial(tf.nn.softmax, axis=-1)),
-    "log_softmax": ("tf.nn.log_softmax", partial(tf.nn.log_softmax, axis=-1)),
-}
-
-
-def _huber(a: Tensor, y: Tensor, delta: float) -> Tensor:
-    # The derivative is right also where minimum meets its tie.
-    size = tf.abs(a - y)
-    quadratic = tf.minimum(size, delta)
-    return 0.5 * tf.square(quadratic) + delta * (size - quadratic)
-
-
-def _log_cosh(a: Tensor, y: Tensor) -> Tensor:
-    r = a - y
-    return r + tf.nn.softplus(-2.0 * r) - math.log(2.0)
-
-
-def _kl_divergence(a: Tensor, y: Tensor) -> Tensor:
-    return y * (tf.math.log(tf.where(y == 0, tf.ones_like(y), y)) - a)
-
-
-#: C by name: which function is judged, and that function of a^L and y (m, n_L), and of delta
-#: where there is one, before it is summed.
-COSTS: dict[str, tuple[str, Callable[..., Tensor]]] = {
-    "half_squared_error": ("tf.nn.l2_loss", lambda a, y: tf.nn.l2_loss(a - y)),
-    "squared_error": ("tf.math.squared_difference", tf.math.squared_difference),
-    "absolute_error": ("composed: abs(a - y)", lambda a, y: tf.abs(a - y)),
-    "huber": ("composed: q = minimum(abs(a - y), delta); ½ q² + delta (abs(a - y) - q)", _huber),
-    "log_cosh": ("composed: r + tf.nn.softplus(-2 r) - log 2, r = a - y", _log_cosh),
-    "hinge": ("composed: maximum(1 - y a, 0)", lambda a, y: tf.maximum(1.0 - y * a, 0.0)),
-    "squared_hinge": (
-        "composed: square(maximum(1 - y a, 0))",
-        lambda a, y: tf.square(tf.maximum(1.0 - y * a, 0.0)),
-    ),
-    "binary_cross_entropy": (
-        "composed: -tf.math.xlogy(y, a) - tf.math.xlog1py(1 - y, -a)",
-        lambda a, y: -tf.math.xlogy(y, a) - tf.math.xlog1py(1.0 - y, -a),
-    ),
-    "binary_cross_entropy_with_logits": (
-        "tf.nn.sigmoid_cross_entropy_with_logits",
-        lambda a, y: tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=a),
-    ),
-    "cross_entropy": ("composed: -tf.math.xlogy(y, a)", lambda a, y: -tf.math.xlogy(y, a)),
-    "softmax_cross_entropy": (
-        "tf.nn.softmax_cross_entropy_with_logits",
-        lambda a, y: tf.nn.softmax_cross_entropy_with_logits(labels=y, logits=a),
-    ),
-    "negative_log_likelihood": ("composed: -y a", lambda a, y: -y * a),
-    "kl_divergence": ("composed: y (log(where(y = 0, 1, y)) - a)", _kl_divergence),
-    "poisson": ("tf.nn.log_poisson_loss", lambda a, y: tf.nn.log_poisson_loss(targets=y, log_input=a)),
-}
+#: σ by name, a function of z (m, n_l) and its parameters, and C, a function of a^L and y (m, n_L) and its parameters.
+FUNCTIONS = TENSORFLOW.functions()
 
 #: W^l (n_l, n_{l-1}), b^l (n_l,) and Δz^l (m, n_l), or the cost's derivatives by them: dW^l, db^l and δ^l.
 Variables = tuple[Tensors, Tensors, Tensors]
@@ -119,12 +40,11 @@ def network(architecture: Architecture, variables: Variables, x: Tensor, y: Tens
     a, zs, activations = x, [], []
     for layer, W, b, shift in zip(architecture.layers, *variables, strict=True):
         z = tf.matmul(a, W, transpose_b=True) + b + shift
-        activation = ACTIVATIONS[layer.activation][1]
-        a = activation(z) if layer.alpha is None else activation(z, layer.alpha)
+        a = FUNCTIONS[layer.activation](z, *layer.parameters)
         zs.append(z)
         activations.append(a)
-    cost, delta = COSTS[architecture.cost.name][1], architecture.cost.delta
-    total = tf.reduce_sum(cost(a, y) if delta is None else cost(a, y, delta))
+    cost = architecture.cost
+    total = FUNCTIONS[cost.name](a, y, *cost.parameters)
     return total / x.shape[0] if architecture.reduction == "mean" else total, zs, activations
 
 
@@ -243,7 +163,7 @@ class TensorFlow:
 
     def functions(self) -> Mapping[str, str]:
         """Say which of TensorFlow's functions is judged."""
-        return {name: label for name, (label, _) in (ACTIVATIONS | COSTS).items()}
+        return TENSORFLOW.labels()
 
 
 def load(mode: str) -> TensorFlow:

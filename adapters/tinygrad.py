@@ -13,28 +13,13 @@ import numpy as np
 from tinygrad import Tensor, dtypes
 
 from ..reference.network import Array, Case, Gradients
-from .composed import Function, Primitives, Tensors, functions
+from .composed import Primitives, Tensors, functions
 from .implementation import UnsupportedError
+from .rows import Row
 
 
 def _log1p(z: Tensor) -> Tensor:
     return (1 + z).log()
-
-
-def _own(name: str) -> tuple[str, Function]:
-    return f"tinygrad.Tensor.{name}", getattr(Tensor, name)
-
-
-def _cross_entropy(a: Tensor, y: Tensor) -> Tensor:
-    return a.cross_entropy(y, reduction="sum")
-
-
-def _binary_cross_entropy(a: Tensor, y: Tensor) -> Tensor:
-    return a.binary_crossentropy(y, reduction="sum")
-
-
-def _binary_cross_entropy_with_logits(a: Tensor, y: Tensor) -> Tensor:
-    return a.binary_crossentropy_logits(y, reduction="sum")
 
 
 def _where(condition: Tensor, one: Tensor | float, other: Tensor | float) -> Tensor:
@@ -42,6 +27,7 @@ def _where(condition: Tensor, one: Tensor | float, other: Tensor | float) -> Ten
 
 
 FUNCTIONS = functions(
+    "tinygrad",
     Primitives(
         exp=Tensor.exp,
         expm1=lambda z: z.exp() - 1,
@@ -57,33 +43,30 @@ FUNCTIONS = functions(
         total=Tensor.sum,
         log_softmax=Tensor.log_softmax,
         softplus=Tensor.softplus,
-    )
-).own(
-    sigmoid=_own("sigmoid"),
-    tanh=_own("tanh"),
-    relu=_own("relu"),
-    relu6=_own("relu6"),
-    leaky_relu=_own("leaky_relu"),
-    elu=_own("elu"),
-    celu=_own("celu"),
-    selu=_own("selu"),
-    gelu_tanh=_own("gelu"),
-    silu=_own("silu"),
-    mish=_own("mish"),
-    softplus=_own("softplus"),
-    softsign=_own("softsign"),
-    hardtanh=_own("hardtanh"),
-    hardsigmoid=_own("hardsigmoid"),
-    hardswish=_own("hardswish"),
-    log_sigmoid=_own("logsigmoid"),
-    softmax=_own("softmax"),
-    log_softmax=_own("log_softmax"),
-    binary_cross_entropy=("tinygrad.Tensor.binary_crossentropy", _binary_cross_entropy),
-    binary_cross_entropy_with_logits=(
-        "tinygrad.Tensor.binary_crossentropy_logits",
-        _binary_cross_entropy_with_logits,
     ),
-    softmax_cross_entropy=("tinygrad.Tensor.cross_entropy", _cross_entropy),
+    {"Tensor": "tinygrad.Tensor"},
+    sigmoid=Row("Tensor.sigmoid(z)"),
+    tanh=Row("Tensor.tanh(z)"),
+    relu=Row("Tensor.relu(z)"),
+    relu6=Row("Tensor.relu6(z)"),
+    leaky_relu=Row("Tensor.leaky_relu(z, alpha)"),
+    elu=Row("Tensor.elu(z, alpha)"),
+    celu=Row("Tensor.celu(z, alpha)"),
+    selu=Row("Tensor.selu(z)"),
+    gelu_tanh=Row("Tensor.gelu(z)"),
+    silu=Row("Tensor.silu(z)"),
+    mish=Row("Tensor.mish(z)"),
+    softplus=Row("Tensor.softplus(z)"),
+    softsign=Row("Tensor.softsign(z)"),
+    hardtanh=Row("Tensor.hardtanh(z)"),
+    hardsigmoid=Row("Tensor.hardsigmoid(z)"),
+    hardswish=Row("Tensor.hardswish(z)"),
+    log_sigmoid=Row("Tensor.logsigmoid(z)"),
+    softmax=Row("Tensor.softmax(z)"),
+    log_softmax=Row("Tensor.log_softmax(z)"),
+    binary_cross_entropy=Row("Tensor.binary_crossentropy(a, y, reduction='sum')"),
+    binary_cross_entropy_with_logits=Row("Tensor.binary_crossentropy_logits(a, y, reduction='sum')"),
+    softmax_cross_entropy=Row("Tensor.cross_entropy(a, y, reduction='sum')"),
 )
 
 
@@ -118,7 +101,7 @@ class TinyGrad:
 
     def functions(self) -> Mapping[str, str]:
         """Say which of tinygrad's functions is judged."""
-        return FUNCTIONS.labels()
+        return FUNCTIONS.labels
 
 
 def load(mode: str) -> TinyGrad:

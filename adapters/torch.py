@@ -18,95 +18,14 @@ from torch.nn import functional
 from torch.utils import checkpoint
 
 from ..reference.network import DTYPES, Architecture, Array, Case, Gradients, Layer
+from .idioms.torch import TORCH
 from .implementation import UnsupportedError, affordable, unspoilt
 from .modes import in_forward_mode
 
-#: σ by name: which function is judged, and that function of z (m, n_l), and of alpha where there is one.
-ACTIVATIONS: dict[str, tuple[str, Callable[..., Tensor]]] = {
-    "identity": ("composed: z", lambda z: z),
-    "sigmoid": ("torch.sigmoid", torch.sigmoid),
-    "tanh": ("torch.tanh", torch.tanh),
-    "relu": ("torch.nn.functional.relu", functional.relu),
-    "relu6": ("torch.nn.functional.relu6", functional.relu6),
-    "leaky_relu": ("torch.nn.functional.leaky_relu", functional.leaky_relu),
-    "elu": ("torch.nn.functional.elu", functional.elu),
-    "celu": ("torch.nn.functional.celu", functional.celu),
-    "selu": ("torch.nn.functional.selu", functional.selu),
-    "gelu": ("torch.nn.functional.gelu", functional.gelu),
-    "gelu_tanh": (
-        "torch.nn.functional.gelu, approximate='tanh'",
-        partial(functional.gelu, approximate="tanh"),
-    ),
-    "silu": ("torch.nn.functional.silu", functional.silu),
-    "mish": ("torch.nn.functional.mish", functional.mish),
-    "softplus": ("torch.nn.functional.softplus", functional.softplus),
-    "softsign": ("torch.nn.functional.softsign", functional.softsign),
-    "hardtanh": ("torch.nn.functional.hardtanh", functional.hardtanh),
-    "hardsigmoid": ("torch.nn.functional.hardsigmoid", functional.hardsigmoid),
-    "hardswish": ("torch.nn.functional.hardswish", functional.hardswish),
-    "log_sigmoid": ("torch.nn.functional.logsigmoid", functional.logsigmoid),
-    "softmax": ("torch.nn.functional.softmax", partial(functional.softmax, dim=-1)),
-    "log_softmax": ("torch.nn.functional.log_softmax", partial(functional.log_softmax, dim=-1)),
-}
-
-
-def _log_cosh(a: Tensor, y: Tensor) -> Tensor:
-    r = a - y
-    return (torch.logaddexp(r, -r) - math.log(2.0)).sum()
-
-
-def _binary_cross_entropy(a: Tensor, y: Tensor) -> Tensor:
-    try:
-        return functional.binary_cross_entropy(a, y, reduction="sum")
-    except RuntimeError as error:
-        raise UnsupportedError(f"torch.nn.functional.binary_cross_entropy declines: {error}") from None
-
-
-def _cross_entropy(a: Tensor, y: Tensor) -> Tensor:
-    # The derivative of xlogy(y, a) is y / a: NaN where both are zero, as they are once a softmax underflows.
-    return -(y * torch.log(torch.where(y == 0, 1.0, a))).sum()
-
-
-def _negative_log_likelihood(a: Tensor, y: Tensor) -> Tensor:
-    return -(y * a).sum() if y.is_floating_point() else functional.nll_loss(a, y, reduction="sum")
-
-
-#: C by name: which function is judged, and that function of a^L and y (m, n_L), and of delta where there is
-#: one, summed over outputs and batch.
-COSTS: dict[str, tuple[str, Callable[..., Tensor]]] = {
-    "half_squared_error": (
-        "½ torch.nn.functional.mse_loss",
-        lambda a, y: 0.5 * functional.mse_loss(a, y, reduction="sum"),
-    ),
-    "squared_error": ("torch.nn.functional.mse_loss", partial(functional.mse_loss, reduction="sum")),
-    "absolute_error": ("torch.nn.functional.l1_loss", partial(functional.l1_loss, reduction="sum")),
-    "huber": (
-        "torch.nn.functional.huber_loss",
-        lambda a, y, delta: functional.huber_loss(a, y, reduction="sum", delta=delta),
-    ),
-    "log_cosh": ("composed: Σ torch.logaddexp(a - y, y - a) - log 2", _log_cosh),
-    "hinge": ("composed: Σ relu(1 - y a)", lambda a, y: functional.relu(1 - y * a).sum()),
-    "squared_hinge": ("composed: Σ relu(1 - y a)²", lambda a, y: functional.relu(1 - y * a).square().sum()),
-    "binary_cross_entropy": ("torch.nn.functional.binary_cross_entropy", _binary_cross_entropy),
-    "binary_cross_entropy_with_logits": (
-        "torch.nn.functional.binary_cross_entropy_with_logits",
-        partial(functional.binary_cross_entropy_with_logits, reduction="sum"),
-    ),
-    "cross_entropy": ("composed: -Σ y log(where(y = 0, 1, a))", _cross_entropy),
-    "softmax_cross_entropy": (
-        "torch.nn.functional.cross_entropy, y as probabilities",
-        partial(functional.cross_entropy, reduction="sum"),
-    ),
-    "negative_log_likelihood": (
-        "torch.nn.functional.nll_loss where y is one-hot; elsewhere -Σ y a",
-        _negative_log_likelihood,
-    ),
-    "kl_divergence": ("torch.nn.functional.kl_div", partial(functional.kl_div, reduction="sum")),
-    "poisson": (
-        "torch.nn.functional.poisson_nll_loss",
-        partial(functional.poisson_nll_loss, log_input=True, full=False, reduction="sum"),
-    ),
-}
+#: σ by name, a function of z (m, n_l) and its parameters, and C, a function of a^L and y (m, n_L) and its parameters.
+FUNCTIONS = TORCH.functions()
+#: C by name, where y are class indices (m,).
+FUNCTIONS_OF_CLASSES = TORCH.functions_of_classes()
 
 Tensors = Sequence[Tensor]
 #: W^l (n_l, n_{l-1}), b^l (n_l,) and Δz^l (m, n_l), or the cost's derivatives by them: dW^l, db^l and δ^l.
@@ -119,8 +38,7 @@ Step = Callable[[Layer, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 def _layer(layer: Layer, a: Tensor, W: Tensor, b: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     z = functional.linear(a, W, b) + shift
-    activation = ACTIVATIONS[layer.activation][1]
-    return z, activation(z) if layer.alpha is None else activation(z, layer.alpha)
+    return z, FUNCTIONS[layer.activation](z, *layer.parameters)
 
 
 def network(
@@ -132,8 +50,8 @@ def network(
         z, a = step(layer, a, W, b, shift)
         zs.append(z)
         activations.append(a)
-    cost, delta = COSTS[architecture.cost.name][1], architecture.cost.delta
-    total = cost(a, y) if delta is None else cost(a, y, delta)
+    cost, functions = architecture.cost, FUNCTIONS if y.is_floating_point() else FUNCTIONS_OF_CLASSES
+    total = functions[cost.name](a, y, *cost.parameters)
     return total / x.shape[0] if architecture.reduction == "mean" else total, zs, activations
 
 
@@ -251,12 +169,9 @@ def _array(tensor: Tensor) -> Array:
 
 
 def _targets(case: Case) -> Tensor:
-    """Give y (m, n_L), or the class indices (m,) that nll_loss takes where y is one-hot."""
-    if case.architecture.cost.name == "negative_log_likelihood":
-        classes = case.y.argmax(axis=1)
-        if np.array_equal(case.y, np.eye(case.y.shape[1])[classes]):
-            return torch.tensor(classes)
-    return _tensor(case.y)
+    """Return y (m, n_L), or class indices (m,) where the cost takes them."""
+    classes = TORCH.rows[case.architecture.cost.name].classes_of(case.y)
+    return _tensor(case.y) if classes is None else torch.tensor(classes)
 
 
 def _arrays(tensors: Tensors) -> list[Array]:
@@ -297,6 +212,10 @@ class Torch:
             (cost, z, a), (dW, db, delta) = answer((weights, biases, shifts), x, y)
         except NotImplementedError as error:  # no kernel for this precision
             raise UnsupportedError(f"PyTorch declines: {error}") from None
+        except RuntimeError as error:
+            if "between 0 and 1" not in str(error):
+                raise
+            raise UnsupportedError(f"torch.nn.functional.binary_cross_entropy declines: {error}") from None
         gradients = Gradients(_arrays(dW), _arrays(db), _array(cost), *map(_arrays, (delta, z, a)))
         return unspoilt(gradients) if in_forward_mode(self.name) else gradients
 
@@ -306,7 +225,7 @@ class Torch:
 
     def functions(self) -> Mapping[str, str]:
         """Say which of PyTorch's functions is judged."""
-        return {name: label for name, (label, _) in (ACTIVATIONS | COSTS).items()}
+        return TORCH.labels()
 
 
 def load(mode: str) -> Torch:

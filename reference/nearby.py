@@ -40,7 +40,7 @@ class Near:
 
 
 def nearby(stack: Stack, arithmetic: Model) -> dict[str, Near]:
-    """Answer a stack of cases in the precision of the midpoints: whatever is multiplied by another, with its products."""
+    """Answer a stack of cases in the precision of the midpoints; return what is multiplied there, with its products."""
     steps, given = flow(stack.architecture, stack.batch), named(stack.parameters, stack.x, stack.y)
     with np.errstate(all="ignore"):
         known = steps.run(

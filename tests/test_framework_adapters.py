@@ -245,15 +245,15 @@ def declines(adapter: Any, impl: Implementation) -> dict[str, str]:
     def broken(z: Any) -> Any:
         raise ValueError("a fault")
 
-    said, kept = {}, adapter.ACTIVATIONS["mish"]
+    said, kept = {}, adapter.FUNCTIONS["mish"]
     tried = {"without a kernel": without_a_kernel(impl.name.partition(":")[0]), "broken": broken}
     for (name, function), cost in zip(tried.items(), ("huber", "hinge"), strict=True):
-        adapter.ACTIVATIONS["mish"] = ("", function)
+        adapter.FUNCTIONS["mish"] = function
         try:
             impl.gradients(network("mish", cost, "float16"))
         except Exception as error:
             said[name] = f"{type(error).__name__}: {error}"
-    adapter.ACTIVATIONS["mish"] = kept
+    adapter.FUNCTIONS["mish"] = kept
     return said
 
 

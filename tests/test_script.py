@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,15 +20,18 @@ from gradparity.reports.script import IDIOMS, ScriptError, script
 
 
 def networks() -> list[Case]:
-    """Every activation and every cost, in as few networks as that takes."""
+    """Every activation and every cost, in as few networks as that takes; and one whose targets are one-hot."""
     found = []
+    hidden = itertools.cycle(
+        [*(Layer(3, name) for name in ACTIVATIONS), *(Layer(3, name, 0.3) for name in ALPHA)]
+    )
     for i, name in enumerate(COSTS):
         last = Layer(1, "sigmoid") if name == "binary_cross_entropy" else Layer(3, "identity")
-        hidden = ACTIVATIONS[2 * i % len(ACTIVATIONS)], ACTIVATIONS[(2 * i + 1) % len(ACTIVATIONS)]
-        layers = [Layer(3, one, 0.3) if one in ALPHA else Layer(3, one) for one in hidden]
-        network = Architecture(2, (*layers, last), Cost(name), ("mean", "sum")[i % 2])
+        network = Architecture(2, (next(hidden), next(hidden), last), Cost(name), ("mean", "sum")[i % 2])
         found.append(case(network, 2, BY_NAME["ordinary"], i, "float64"))
-    return found
+    network = Architecture(2, (Layer(3, "log_softmax"),), Cost("negative_log_likelihood"))
+    one_hot = replace(case(network, 2, BY_NAME["ordinary"], 0, "float64"), y=np.eye(3)[[2, 0]])
+    return [*found, one_hot]
 
 
 def printed(program: str) -> list[float]:
@@ -68,10 +73,10 @@ def test_it_gives_what_the_adapter_gives(framework: str) -> None:
 
 def test_every_function_has_its_idiom() -> None:
     for idiom in IDIOMS.values():
-        assert set(idiom.activations) == set(ACTIVATIONS)
-        assert set(idiom.costs) == set(COSTS)
-    asked = {layer.activation for one in networks() for layer in one.architecture.layers}
-    assert asked == set(ACTIVATIONS)
+        assert set(idiom.rows) == {*ACTIVATIONS, *COSTS}
+    asked = {layer for one in networks() for layer in one.architecture.layers}
+    assert {layer.activation for layer in asked} == set(ACTIVATIONS)
+    assert {layer.alpha for layer in asked if layer.activation == "elu"} == {0.3, 1.0}
 
 
 @pytest.mark.parametrize("framework", IDIOMS)
