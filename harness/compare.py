@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
-from ..reference.backprop import flow
-from ..reference.network import DTYPES, Architecture, Array, Cost, Layer
+from ..reference.names import AXES, name
+from ..reference.network import DTYPES, Array
 from .run import read
 from .shards import RunFolderError, read_shards
-from .verdict import Verdict
+from .verdict import SMALLEST, SMALLEST_FUNCTIONS, Verdict
 
 if TYPE_CHECKING:
     import pyarrow
@@ -164,13 +164,19 @@ def _same(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return bool(old["verdict"] == new["verdict"] and old["bits"] == new["bits"])
 
 
+#: By equation and kind of array: the columns of a row that name what it goes through.
+_THROUGH = {
+    (SMALLEST[name].equation, name.kind): [
+        column for column, function in SMALLEST_FUNCTIONS.items() if function in SMALLEST.functions(name)
+    ]
+    for name in SMALLEST.answered
+}
+
+
 def _function(row: dict[str, Any]) -> str:
     """Name what the row's equation goes through."""
-    if not row["array"]:
-        return ""
-    layers = (Layer(1, row["activation"]),) * row["depth"]
-    found = flow(Architecture(1, layers, Cost(row["cost"])), 1).functions(row["array"])
-    return ", ".join(name for name in (row["cost"], row["activation"]) if name in found)
+    kind = next((kind for kind in AXES if row["array"] == name(kind, row["layer"])), "")
+    return ", ".join(str(row[column]) for column in _THROUGH.get((row["equation"], kind), ()))
 
 
 def _changes(joined: list[Pair]) -> list[Change]:

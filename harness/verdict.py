@@ -21,7 +21,7 @@ from ..reference.exact import Certificate, Certifier
 from ..reference.interval import Interval
 from ..reference.links import Links
 from ..reference.names import Name
-from ..reference.network import Architecture, Array, Case, Gradients
+from ..reference.network import Architecture, Array, Case, Cost, Gradients, Layer
 from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model
 from ..reference.stack import MixedError, Stack, stacked_answers
@@ -95,6 +95,19 @@ class Judged:
     blamed: Sequence[Broken]
     #: By array: why arbitrary precision does not bear a divergence out, for a person.
     doubts: Mapping[str, str]
+
+
+#: The functions of the smallest network that has every kind of array in every equation, and its steps.
+SMALLEST_FUNCTIONS = {"cost": "squared_error", "activation": "identity"}
+SMALLEST = flow(
+    Architecture(
+        1,
+        (Layer(1, SMALLEST_FUNCTIONS["activation"]),) * 2,
+        Cost(SMALLEST_FUNCTIONS["cost"]),
+        reduction="sum",
+    ),
+    1,
+)
 
 
 def functions_at_fault(network: Architecture, broken: Broken) -> frozenset[str]:
