@@ -12,7 +12,8 @@ import pytest
 from gradparity import Architecture, Case, Cost, Layer
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME, case
-from gradparity.reference.network import ACTIVATIONS, ALPHA, COSTS
+from gradparity.reference.activations import ACTIVATION_ROWS
+from gradparity.reference.network import ACTIVATIONS, COSTS
 from gradparity.reports.script import IDIOMS, ScriptError, script
 
 MODES = {"torch": "torch:eager", "tensorflow": "tensorflow:eager", "jax": "jax:jit"}
@@ -24,7 +25,7 @@ def networks() -> list[Case]:
     for i, name in enumerate(COSTS):
         last = Layer(1, "sigmoid") if name == "binary_cross_entropy" else Layer(3, "identity")
         hidden = ACTIVATIONS[2 * i % len(ACTIVATIONS)], ACTIVATIONS[(2 * i + 1) % len(ACTIVATIONS)]
-        layers = [Layer(3, one, 0.3) if one in ALPHA else Layer(3, one) for one in hidden]
+        layers = [Layer(3, one, *[0.3 for _ in ACTIVATION_ROWS[one].parameters]) for one in hidden]
         network = Architecture(2, (*layers, last), Cost(name), ("mean", "sum")[i % 2])
         found.append(case(network, 2, BY_NAME["ordinary"], i, "float64"))
     return found

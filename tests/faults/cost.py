@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from gradparity.reference.costs import cost_function
+from gradparity.reference.costs import COST_ROWS, cost_function
+from gradparity.reference.functions.row import Targets
 from gradparity.reference.network import Array
 
 from .fault import fault
 from .network import Network
 
-_OF_RESIDUALS = ("half_squared_error", "squared_error", "absolute_error", "huber", "log_cosh")
+#: The costs of a - y: the targets of all others are of some kind.
+_OF_RESIDUALS = [name for name, row in COST_ROWS.items() if row.targets is Targets.ANY]
 
 
 @fault(3, "1/m missing", "BP1", "a mean; m > 1")
