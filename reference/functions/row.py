@@ -100,6 +100,8 @@ class Row:
     #: Whether nothing is rounded where its arguments and its slopes have few bits.
     exact: bool = False
     hard: frozenset[Hard] = frozenset()
+    #: The elementary function that can be seen through this one, if any.
+    shows: Shows | None = None
 
     @cached_property
     def defaults(self) -> tuple[float, ...]:
@@ -127,7 +129,6 @@ class ActivationRow(Row):
 
     #: Makes the function; takes the parameters in their order.
     make: Callable[..., Elementwise | Coupled]
-    shows: Shows | None = None
 
     @cached_property
     def coupled(self) -> bool:
