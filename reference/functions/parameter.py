@@ -74,14 +74,23 @@ def in_order(
     ``known`` are the names of all such functions' parameters. Raises MalformedError where this function has no such
     parameter, or may not have such a value.
     """
+    passed = {**_by_name(owner, own, known, values, named), **named} if values else named
+    for key, value in passed.items():
+        if value is not None and not any(key == one.name for one in own):
+            raise MalformedError(f"{owner} takes no {key}")
+    return tuple([one.checked(owner, passed.get(one.name)) for one in own])
+
+
+def _by_name(
+    owner: str,
+    own: Sequence[Parameter],
+    known: Sequence[str],
+    values: Sequence[Any],
+    named: Mapping[str, Any],
+) -> Mapping[str, Any]:
     names = [one.name for one in own] or [" or ".join(known)]
     if len(values) > len(names):
         raise TypeError(f"{owner} takes {len(names)} parameter(s), got {len(values)}")
-    passed = dict(zip(names, values, strict=False))
-    if twice := passed.keys() & named.keys():
+    if twice := named.keys() & names[: len(values)]:
         raise TypeError(f"{owner} got two values for {min(twice)}")
-    passed |= named
-    for key, value in passed.items():
-        if value is not None and not (own and key in names):
-            raise MalformedError(f"{owner} takes no {key}")
-    return tuple(one.checked(owner, passed.get(one.name)) for one in own)
+    return dict(zip(names, values, strict=False))

@@ -120,7 +120,11 @@ class Row:
 
     def named(self, values: tuple[float, ...]) -> Mapping[str, float]:
         """Name the values of the parameters as a document does."""
-        return {one.name: value for one, value in zip(self.parameters, values, strict=True)}
+        return dict(zip(self._names, values, strict=True)) if values else {}
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.parameters)
 
 
 @dataclass(frozen=True, kw_only=True)
