@@ -513,7 +513,8 @@ def test_without_ties_no_weighted_input_lies_on_a_kink() -> None:
 
 def test_a_draw_depends_on_its_arguments_alone_and_all_costs_come() -> None:
     assert [lattice_structure_at(5, i) for i in range(3)] == [lattice_structure_at(5, i) for i in range(3)]
-    assert {one.architecture.cost.name for one in structures(7)} == set(EXACT_COSTS)
+    costs = {one.architecture.cost.name for one in structures(len(EXACT_COSTS))}
+    assert costs == set(EXACT_COSTS)
     assert {layer.activation for one in structures(40) for layer in one.architecture.layers} == set(
         EXACT_ACTIVATIONS
     )
