@@ -53,8 +53,13 @@ CASES_A_STRUCTURE, STRUCTURES_A_SHARD = 8, 8
 CHAINED = 2**20
 
 #: Every so many structures one whose cases are computed without rounding. A prime, in step with nothing that takes
-#: turns: all precisions get some, and no activation loses its turns to them.
-LATTICE_EVERY = 11
+#: turns: all precisions get some, and no activation loses its turns to them. The next where it divides their number.
+LATTICE_EVERY = (11, 13, 17)
+
+
+def lattice_every(activations: int) -> int:
+    """Return the first of LATTICE_EVERY that is not in step with so many activations, which take turns."""
+    return next(every for every in LATTICE_EVERY if activations % every)
 
 
 #: Of how many structures a pool is chosen for modes that are expensive: of those of a default run.
@@ -164,10 +169,11 @@ class Clock:
 
 def _structures(settings: Settings, indices: Iterable[int]) -> Iterator[tuple[str, Iterator[Case]]]:
     """Draw structures of the campaign: the precision of each, and its cases, which are yet to be drawn."""
+    every = lattice_every(len(settings.activations))
     for index in indices:
         precision = precision_of(index, settings.precisions)
         place = (settings.seed, index, settings.activations, settings.costs)
-        exact = lattice_structure_at(*place) if index % LATTICE_EVERY == LATTICE_EVERY - 1 else None
+        exact = lattice_structure_at(*place) if index % every == every - 1 else None
         yield precision, (exact or structure_at(*place)).cases(precision)
 
 

@@ -20,18 +20,12 @@ import numpy as np
 
 from ..adapters.modes import defaults
 from ..adapters.registry import available
-from ..property_tests.probes import ON_PROBABILITIES, one_layer, probed_layer
-from ..reference.activations import activation
-from ..reference.coupled import Coupled
-from ..reference.network import ACTIVATIONS, COSTS, DTYPES, Case, Cost, Gradients
+from ..property_tests.probes import IDENTITY, LINEAR, one_layer, probed_cost, probed_layer
+from ..reference.activations import ACTIVATION_ROWS, activation
+from ..reference.costs import COST_ROWS
+from ..reference.network import DTYPES, Case, Cost, Gradients
 from .platform import Ask, returned
 from .workers import Worker
-
-#: Where a cost's slope jumps as a function of a, for the target it is tried with.
-COST_KINKS = {"absolute_error": (0.0,), "huber": (-1.0, 1.0), "hinge": (1.0,), "squared_hinge": (1.0,)}
-
-#: Costs whose conventions depend on the target: it is tried with both.
-_BOTH_TARGETS = (*ON_PROBABILITIES, "binary_cross_entropy_with_logits")
 
 
 @dataclass(frozen=True)
@@ -60,10 +54,11 @@ class Points:
 
 
 def kinks_of(function: str) -> tuple[float, ...]:
-    """Give where the slope of an activation jumps, or a cost's as a function of a, for the target it is tried with."""
-    if function in ACTIVATIONS:
+    """Return where an activation's slope jumps, or a cost's as a function of a, for the target it is tried with."""
+    if function in ACTIVATION_ROWS:
         return activation(probed_layer(function, 1)).kinks
-    return COST_KINKS.get(function, ())
+    row = COST_ROWS.get(function)
+    return row.kinks(*row.probed) if row else ()
 
 
 def _name(point: float) -> str:
@@ -71,18 +66,15 @@ def _name(point: float) -> str:
 
 
 def all_points(precision: str) -> Iterator[Points]:
-    """Give the points of every elementwise activation and every elementwise cost."""
-    for name in ACTIVATIONS:
-        if not isinstance(
-            activation(probed_layer(name, 1)), Coupled
-        ):  # its neurons would not be by themselves
-            yield _points(name, precision, name, Cost("negative_log_likelihood"), -1.0)
-    for name in COSTS:
-        if name in _BOTH_TARGETS:
-            for y in (0.0, 1.0):
-                yield _points(f"{name}, y = {y:g}", precision, "identity", Cost(name), y)
-        elif name != "softmax_cross_entropy":
-            yield _points(name, precision, "identity", Cost(name), 1.0 if "hinge" in name else 0.0)
+    """Return the points of every elementwise activation and every elementwise cost."""
+    for activation_row in ACTIVATION_ROWS.values():
+        if not activation_row.coupled:  # or its neurons would not be by themselves
+            yield _points(activation_row.name, precision, activation_row.name, LINEAR, -1.0)
+    for row in COST_ROWS.values():
+        if not row.coupled:
+            for y in row.tried_with:
+                name = f"{row.name}, y = {y:g}" if len(row.tried_with) > 1 else row.name
+                yield _points(name, precision, IDENTITY, probed_cost(row.name), y)
 
 
 def _points(function: str, precision: str, layer: str, cost: Cost, y: float) -> Points:
@@ -90,7 +82,7 @@ def _points(function: str, precision: str, layer: str, cost: Cost, y: float) -> 
     named = {_name(kink): kink for kink in kinks_of(function) if kink != 0} | {"0": 0.0, "-0": -0.0}
     named["smallest subnormal"] = float(info.smallest_subnormal)
     named["below the smallest normal"] = float(info.smallest_normal) - float(info.smallest_subnormal)
-    if cost.name in ON_PROBABILITIES:
+    if COST_ROWS[cost.name].on_probabilities:
         named["1"] = 1.0
     else:
         named |= {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
@@ -111,7 +103,7 @@ def conventions(ask: Ask, precisions: Sequence[str]) -> Iterator[Convention]:
 def conventions_of(points: Points, answer: Gradients) -> Iterator[Convention]:
     """Write down what came back at each point."""
     slope = returned(answer, "slope")
-    value = returned(answer, "value") if points.function in ACTIVATIONS else None
+    value = returned(answer, "value") if points.function in ACTIVATION_ROWS else None
     z = None if answer.z is None else np.asarray(answer.z[0])
     for i, name in enumerate(points.names):
         shown = ["" if array is None else repr(float(array[0, i])) for array in (z, value, slope)]
@@ -127,7 +119,7 @@ _TITLE = """# Conventions
 
 What the implementations return exactly on each kink, at zero, below the smallest normal number, at infinity and for
 NaN: value, slope for an activation, and the slope for a cost (as a function of a, with the target 0, or 1 for the
-hinges). gradparity records this and judges none of it. leaky_relu and celu have alpha = 0.3, elu and huber have 1.
+hinges). gradparity records this and judges none of it. {parameters}.
 Numbers are shown to six digits: accuracy is another matter, and is certified.
 
 Listed is every kink, and where somebody differs from the reference. Most adapters add a Δz of zero to z, and -0 + 0 is
@@ -138,8 +130,23 @@ these are of x86-64 with AVX-512. The rest is held to what is written here by pr
 """
 
 
+def _parameters() -> str:
+    """Say which functions have which parameters here."""
+    groups: dict[float, list[tuple[str, str]]] = {}
+    for row in (*ACTIVATION_ROWS.values(), *COST_ROWS.values()):
+        for name, value in row.named(row.probed).items():
+            groups.setdefault(value, []).append((row.name, name))
+    said = []
+    for value, members in groups.items():
+        *others, last = [function for function, _ in members]
+        functions = f"{', '.join(others)} and {last} have" if others else f"{last} has"
+        names = {name for _, name in members}
+        said.append(f"{functions} {f'{names.pop()} = ' if len(names) == 1 else ''}{value:g}")
+    return ", ".join(said)
+
+
 def cells(found: Iterable[Convention], precision: str) -> dict[tuple[str, str], str]:
-    """Give what the document shows of each function and point."""
+    """Return what the document shows of each function and point."""
     return {
         (one.function, one.at): ", ".join(f"{float(text):.6g}" for text in (one.value, one.slope) if text)
         for one in found
@@ -158,7 +165,7 @@ TABLES: dict[str, Callable[[str], bool]] = {
 def markdown(found: Mapping[str, Sequence[Convention]], versions: Mapping[str, str]) -> str:
     """Write the document; the first implementation is the one that others are compared with."""
     lines = [
-        _TITLE,
+        _TITLE.format(parameters=_parameters()),
         "Measured: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
     ]
     for precision in DOCUMENTED:

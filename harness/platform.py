@@ -15,33 +15,25 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import flint
 import ml_dtypes
 import numpy as np
 
-from ..property_tests.probes import (
-    activation_at,
-    cost_at,
-    dense,
-    one_layer,
-    probed_layer,
-)
-from ..reference.activations import Activation, activation
-from ..reference.costs import cost_function
-from ..reference.coupled import Coupled
+from ..property_tests.probes import IDENTITY, activation_at, cost_at, dense, one_layer, probed_cost
+from ..reference.activations import ACTIVATION_ROWS, activation
+from ..reference.costs import COST_ROWS, cost_function
 from ..reference.enclosure import enclose
+from ..reference.functions.row import CostShows, Quantity, Shows
 from ..reference.links import links
-from ..reference.network import ACTIVATIONS, COSTS, DTYPES, Array, Case, Cost, Gradients, Layer
+from ..reference.network import DTYPES, Array, Case, Gradients, Layer
 from ..reference.rounding.model import model
 from .held import margins
 from .workers import Answer
 
 #: How an implementation is asked, without waiting for what it says: ``worker.submit``.
 Ask = Callable[[Case], Future[Answer]]
-
-Quantity = Literal["value", "slope"]
 
 #: Bits to begin with, where a formula cancels more, and where it cancels all that 120 can make it.
 _BITS = (192, 768, 3072)
@@ -92,10 +84,14 @@ def certify(ask: Ask, precisions: Sequence[str]) -> tuple[list[Measured], dict[s
     measured: list[Measured] = []
     declined: dict[str, str] = {}
     for precision in precisions:
-        probes = [*(probe(name, precision) for name in (*ACTIVATIONS, *COSTS)), exponential(precision)]
+        probes = [
+            *(probe(name, precision) for name in (*ACTIVATION_ROWS, *COST_ROWS)),
+            *(through_slope(name, precision) for name in _shown_in("slope")),
+        ]
         asked = [(one, ask(one.case)) for one in probes]
         singles = [
-            (one, [ask(case) for case in one.cases]) for one in (logarithm(precision), logarithm1p(precision))
+            (one, [ask(case) for case in one.cases])
+            for one in (through_value(name, precision) for name in _shown_in("value"))
         ]
         for one, future in asked:
             answer = future.result()
@@ -128,7 +124,7 @@ class Exact:
 
 
 def unit(precision: str) -> float:
-    """Give u, half of the distance from 1 to the next number."""
+    """Return u, half of the distance from 1 to the next number."""
     return float(2.0 ** -(ml_dtypes.finfo(DTYPES[precision]).nmant + 1))
 
 
@@ -170,8 +166,10 @@ def _arbs(array: Array) -> Array:
 class Probe:
     """One function in one precision: a case that samples it, where, and what is exact there.
 
-    ``points`` and the exact values are (rows, 512) for what couples the neurons of a layer. All else is asked as one
-    example with a neuron for each point, so that no infinity of one spoils ∂C/∂W of another, and is (points, 1) here.
+    ``shows`` is the elementary function that is seen through it, if any, and ``through`` the name of the function that
+    it is seen through; ``itself`` whether the function is measured as well. ``points`` and the exact values are (rows,
+    512) for what couples the neurons of a layer. All else is asked as one example with a neuron for each point, so that
+    no infinity of one spoils ∂C/∂W of another, and is (points, 1) here.
     """
 
     function: str
@@ -179,69 +177,67 @@ class Probe:
     case: Case
     points: Array
     exact: dict[Quantity, Exact]
+    shows: Shows | None = None
+    through: str = ""
+    itself: bool = True
 
 
 def _sampled(name: str, precision: str) -> Array:
-    """Give the points at which a function is sampled, in the shape of the case."""
+    """Return the points at which a function is sampled, in the shape of the case."""
     points = dense(precision, np.random.default_rng(20))
-    coupled = name == "softmax_cross_entropy" or isinstance(_sigma(name), Coupled)
-    return points if coupled else points.reshape(1, -1)
-
-
-def _sigma(name: str) -> Activation | None:
-    return activation(probed_layer(name, 1)) if name in ACTIVATIONS else None
+    row = ACTIVATION_ROWS.get(name) or COST_ROWS[name]
+    return points if row.coupled else points.reshape(1, -1)
 
 
 @cache
 def probe(name: str, precision: str) -> Probe:
     """Make the probe of an activation or a cost; the exact values are computed once, for all implementations."""
     points, rng = _sampled(name, precision), np.random.default_rng(21)
-    case = activation_at(name, points, rng) if name in ACTIVATIONS else cost_at(name, points, rng)
+    row = ACTIVATION_ROWS.get(name)
+    case = cost_at(name, points, rng) if row is None else activation_at(name, points, rng)
     z, y = (array if len(array) > 1 else array.T for array in (case.parameters.weights[0].T, case.y))
-    sigma, exact = _sigma(name), dict[Quantity, Exact]()
-    if sigma is None:
-        exact["slope"] = exactly(cost_function(Cost(name)).gradient, (z, y), precision)
-    else:
-        exact["value"] = exactly(sigma.value, (z,), precision)
-        exact["slope"] = exactly(lambda z, y: sigma.vjp(-y, z), (z, y), precision)
-    return Probe(name, precision, case, z, exact)
+    exact = dict[Quantity, Exact]()
+    if row is None:
+        exact["slope"] = exactly(cost_function(case.architecture.cost).gradient, (z, y), precision)
+        return Probe(name, precision, case, z, exact)
+    sigma = activation(case.architecture.layers[0])
+    exact["value"] = exactly(sigma.value, (z,), precision)
+    exact["slope"] = exactly(lambda z, y: sigma.vjp(-y, z), (z, y), precision)
+    return Probe(name, precision, case, z, exact, row.shows, name)
+
+
+# ------------------------------------------------------------------------------- elementary functions that costs show
+
+
+def _shown_in(quantity: Quantity) -> list[str]:
+    """Name the costs that show an elementary function in their value, or in their slope; by the name of that."""
+    shown = (
+        (row.shows.function, name)
+        for name, row in COST_ROWS.items()
+        if row.shows and row.shows.quantity == quantity
+    )
+    return [name for _, name in sorted(shown)]
+
+
+def _shows(name: str) -> CostShows:
+    shows = COST_ROWS[name].shows
+    assert shows is not None
+    return shows
 
 
 @cache
-def exponential(precision: str) -> Probe:
-    """Make the probe of exp: Poisson's slope with y = 0 is e^a itself."""
-    points = _sampled("poisson", precision)
-    case = one_layer(Layer(points.shape[1], "identity"), Cost("poisson"), points, np.zeros(points.shape))
-    return Probe("exp", precision, case, points.T, {"slope": exactly(np.exp, (points.T,), precision)})
-
-
-@dataclass(frozen=True)
-class Through:
-    """An elementary function seen through one that has it inside: which quantity, where, and the roundings it adds."""
-
-    function: str
-    name: str
-    quantity: Quantity
-    where: Callable[[Array], Array]
-    roundings: int = 0
-
-
-def _everywhere(z: Array) -> Array:
-    return np.ones(z.shape, bool)
-
-
-#: By the probe that shows them. gelu is z times the normal distribution, which is 1/2 (1 + erf): accurate for z > 0.
-ELEMENTARY = {
-    "exp": Through("exp", "poisson", "slope", _everywhere),
-    "elu": Through("expm1", "elu", "value", lambda z: z < 0),
-    "tanh": Through("tanh", "tanh", "value", _everywhere),
-    "sigmoid": Through("sigmoid", "sigmoid", "value", _everywhere),
-    "gelu": Through("ndtr", "gelu", "value", lambda z: z > 0, 2),
-}
+def through_slope(name: str, precision: str) -> Probe:
+    """Make the probe of what a cost's slope is with the right target, as e^a is Poisson's with y = 0."""
+    shows, points = _shows(name), _sampled(name, precision)
+    case = one_layer(
+        Layer(points.shape[1], IDENTITY), probed_cost(name), points, np.full(points.shape, shows.target)
+    )
+    exact: dict[Quantity, Exact] = {"slope": exactly(shows.exact, (points.T,), precision)}
+    return Probe(shows.function, precision, case, points.T, exact, shows, name, itself=False)
 
 
 def returned(answer: Gradients, quantity: Quantity) -> Array | None:
-    """Give σ(z), or σ′(z), of a probe's answer; δ, or what ∂C/∂W says of it."""
+    """Return σ(z), or σ′(z), of a probe's answer; δ, or what ∂C/∂W says of it."""
     if quantity == "value":
         return None if answer.a is None else np.asarray(answer.a[0])
     return np.asarray(answer.dW[0]).T if answer.delta is None else np.asarray(answer.delta[0])
@@ -256,20 +252,20 @@ def measure(one: Probe, answer: Gradients) -> Iterator[Measured]:
             continue
         result = result.reshape(one.points.shape)
         units = exact.units(result, one.precision)
-        if one.function in (*ACTIVATIONS, *COSTS):
+        if one.itself:
             margin = far[quantity].reshape(one.points.shape)
             yield _worst(one.function, quantity, one, result, exact, units, margin)
-        seen = ELEMENTARY.get(one.function)
-        if seen is not None and seen.quantity == quantity:
-            allowed = model(one.precision).K[seen.function] + seen.roundings
-            units = np.where(seen.where(one.points), units, 0.0)
+        shows = one.shows
+        if shows is not None and shows.quantity == quantity:
+            allowed = model(one.precision).K[shows.function] + shows.roundings
+            units = np.where(shows.where(one.points), units, 0.0)
             yield _worst(
-                seen.function, quantity, one, result, exact, units, units / allowed, seen.name, allowed
+                shows.function, quantity, one, result, exact, units, units / allowed, one.through, allowed
             )
 
 
 def far_out(case: Case, answer: Gradients) -> dict[Quantity, Array]:
-    """Give the margins of σ(z) and of σ′(z) on their links; on the enclosure for who returns neither z nor δ."""
+    """Return the margins of σ(z) and of σ′(z) on their links; on the enclosure for who returns neither z nor δ."""
     chain = answer.z is not None and answer.a is not None and answer.delta is not None
     bounds = links(case, answer) if chain else enclose(case)
     found: dict[Quantity, Array] = {}
@@ -302,14 +298,14 @@ def _finite(value: Any) -> float:
     return min(float(value), sys.float_info.max)
 
 
-# ----------------------------------------------------------------------------------------- what only costs show
+# ------------------------------------------------------------------------------------ what only values of costs show
 
 
 @dataclass(frozen=True, eq=False)
 class Single:
-    """A function that is seen in the cost of one example with one output: a case for each point (points,)."""
+    """A function that is seen in a cost's value, of one example with one output: a case for each point (points,)."""
 
-    through: Through
+    through: str
     precision: str
     cases: tuple[Case, ...]
     points: Array
@@ -319,30 +315,21 @@ class Single:
 SINGLES = 96
 
 
-def _single(through: Through, cost: str, y: float, points: Array, exact: Callable[..., Array]) -> Single:
-    at = points[:, None]
+@cache
+def through_value(name: str, precision: str) -> Single:
+    """Make the probe of what a cost's value is with the right target, as -log a is the cross-entropy's with y = 1."""
+    shows, dtype = _shows(name), DTYPES[precision]
+    rng = np.random.default_rng(22 + _shown_in("value").index(name))
+    small, number = np.empty(0), SINGLES
+    if shows.down_to_nothing:
+        number = SINGLES // 2
+        small = 2.0 ** rng.uniform(0.88 * ml_dtypes.finfo(dtype).minexp, 0, number)
+    at = np.concatenate([small, rng.uniform(*shows.between, number)]).astype(dtype)[:, None]
     cases = tuple(
-        one_layer(Layer(1, "identity"), Cost(cost), at[i : i + 1], np.full((1, 1), y)) for i in range(len(at))
+        one_layer(Layer(1, IDENTITY), probed_cost(name), at[i : i + 1], np.full((1, 1), shows.target))
+        for i in range(len(at))
     )
-    return Single(through, str(points.dtype), cases, points, exactly(exact, (at,), str(points.dtype)))
-
-
-@cache
-def logarithm(precision: str) -> Single:
-    """-y log a with y = 1, for a from next to nothing to 1."""
-    dtype, rng = DTYPES[precision], np.random.default_rng(22)
-    exponents = rng.uniform(0.88 * ml_dtypes.finfo(dtype).minexp, 0, SINGLES // 2)
-    points = np.concatenate([2.0**exponents, rng.uniform(0.01, 0.99, SINGLES // 2)]).astype(dtype)
-    through = Through("log", "cross_entropy", "value", _everywhere)
-    return _single(through, "cross_entropy", 1.0, points, lambda a: -np.log(a))
-
-
-@cache
-def logarithm1p(precision: str) -> Single:
-    """-(1 - y) log(1 - a) with y = 0, where it does not matter whether it is log1p(-a) or log(1 - a)."""
-    points = np.random.default_rng(23).uniform(0.3, 0.6, SINGLES).astype(DTYPES[precision])
-    through = Through("log1p", "binary_cross_entropy", "value", _everywhere, 3)
-    return _single(through, "binary_cross_entropy", 0.0, points, lambda a: -np.log(1 - a))
+    return Single(name, precision, cases, at[:, 0], exactly(shows.exact, (at,), precision))
 
 
 def measure_single(single: Single, answers: Sequence[Answer]) -> Iterator[Measured]:
@@ -352,9 +339,9 @@ def measure_single(single: Single, answers: Sequence[Answer]) -> Iterator[Measur
         return
     result = np.array([np.asarray(cost) for cost in costs]).reshape(-1, 1)
     units = single.exact.units(result, single.precision)
-    allowed = model(single.precision).K[single.through.function] + single.through.roundings
-    probe = Probe(single.through.function, single.precision, single.cases[0], single.points[:, None], {})
+    shows = _shows(single.through)
+    allowed = model(single.precision).K[shows.function] + shows.roundings
+    probe = Probe(shows.function, single.precision, single.cases[0], single.points[:, None], {})
     yield _worst(
-        single.through.function, "value", probe, result, single.exact, units, units / allowed,
-        single.through.name, allowed,
-    )  # fmt: skip
+        shows.function, "value", probe, result, single.exact, units, units / allowed, single.through, allowed
+    )

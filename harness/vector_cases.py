@@ -2,19 +2,29 @@
 
 They were chosen greedily from some hundreds, until every activation, cost, flag and known fault had one, and then
 thinned out: tests/test_vectors.py holds that none can be left out. Two lines of one architecture stay together,
-since what is kept from one case to the next shows only then.
+since what is kept from one case to the next shows only then. The vectors of an activation by itself are made from its
+row, and locked in vectors.lock.json.
+
+    python -m gradparity.harness.vector_cases
+
+prints the lock with every activation that it does not have yet.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..property_tests.lattices import APART, TIED, lattice_case
+from ..property_tests.probes import IDENTITY
 from ..property_tests.regimes import BY_NAME, case
+from ..reference.activations import ACTIVATION_ROWS
+from ..reference.functions.row import ActivationRow
 from ..reference.network import DTYPES, Architecture, Case, Cost, Layer, Parameters
 
 #: The regime in which the first layer's weighted inputs lie at points that are chosen, one a neuron.
@@ -73,18 +83,14 @@ def _at_points(network: Architecture, m: int, seed: int, precision: str) -> Case
     return Case(network, parameters, drawn.x.astype(dtype), drawn.y.astype(dtype), precision, POINTS)
 
 
-#: How many of the points a layer has: as many as leave every interval narrow. Far out in the short precisions nothing
-#: is known of a sum in which 800 meets 0.4, or it overflows.
+#: How many of the points a layer has, if that leaves every interval narrow. Far out in the short precisions nothing is
+#: known of a sum in which 800 meets 0.4, or it overflows; there the lock says how many.
 WIDTHS = {"float64": 24, "float32": 22, "bfloat16": 18, "float16": 18}
-NARROWER = {
-    ("gelu_tanh", "bfloat16"): 12,
-    ("gelu_tanh", "float16"): 12,
-    ("softplus", "float16"): 14,
-    ("log_sigmoid", "float16"): 14,
-}
 
-#: Parameters that are not the usual ones, and that no precision holds exactly if it can be helped.
-ALPHAS = {"leaky_relu": 0.3, "elu": 1.5, "celu": 0.3}
+#: For every activation that has vectors of its own, how many points they have and the ids that they must have.
+LOCK = Path(__file__).with_name("vectors.lock.json")
+Lock = dict[str, dict[str, dict[str, Any]]]
+LOCKED: Lock = json.loads(LOCK.read_text())
 
 
 def _line(
@@ -96,20 +102,35 @@ def _line(
     draws: Sequence[tuple[str, int]],
     **ids: str,
 ) -> Iterator[Vector]:
-    """Give the vectors of one architecture: for every precision its draws, regime and seed, one after the other."""
+    """Return the vectors of one architecture: for every precision its draws, regime and seed, one after the other."""
     network = Architecture(inputs, tuple(Layer(*layer) for layer in layers), cost, reduction)
     for precision, frozen in ids.items():
         for (values, seed), case_id in zip(draws, frozen.split(), strict=True):
             yield Vector(network, batch, values, seed, precision, case_id)
 
 
-def _points(activation: str, **ids: str) -> Iterator[Vector]:
-    """Give an activation's own vectors."""
-    alpha, cost = ALPHAS.get(activation), Cost("half_squared_error")
-    for precision, case_id in ids.items():
-        width = NARROWER.get((activation, precision), WIDTHS[precision])
-        layers = [(width, activation, alpha), (2, "identity")]
-        yield from _line(2, layers, cost, "sum", 2, [(POINTS, 0)], **{precision: case_id})
+def _points(row: ActivationRow) -> Iterator[Vector]:
+    """Return an activation's own vectors, as they are locked; none where it is not."""
+    for precision, locked in LOCKED.get(row.name, {}).items():
+        yield _of_points(row, precision, locked["points"], locked["id"])
+
+
+def _of_points(row: ActivationRow, precision: str, points: int, case_id: str = "") -> Vector:
+    layers = (Layer(points, row.name, *row.frozen), Layer(2, IDENTITY))
+    network = Architecture(2, layers, Cost("half_squared_error"), "sum")
+    return Vector(network, 2, POINTS, 0, precision, case_id)
+
+
+def lock() -> Lock:
+    """Return the lock with every elementwise activation that is still missing there."""
+    missing = [row for row in ACTIVATION_ROWS.values() if row.name not in LOCKED and not row.coupled]
+    return LOCKED | {
+        row.name: {
+            precision: {"points": points, "id": _of_points(row, precision, points).case().id}
+            for precision, points in WIDTHS.items()
+        }
+        for row in missing
+    }
 
 
 # fmt: off
@@ -228,81 +249,9 @@ VECTORS = (
         1, [(2, "identity")], Cost("poisson"), "sum", 2304, [("repeated_rows", 3)],
         float16="7ff2c6aab1d5650f",
     ),
-    *_points(
-        "identity", float64="cbd11cdb1c4cefc6", float32="edda84a0bb83e228",
-        bfloat16="183a69ea516b18f2", float16="2eb51630537e7a6b",
-    ),
-    *_points(
-        "sigmoid", float64="9b7bb90a1a0c7453", float32="25c30160459be627",
-        bfloat16="9c115711344e5158", float16="a202b5e5b1865b7c",
-    ),
-    *_points(
-        "tanh", float64="ce2ff90b7beb72cc", float32="300f9e376b1ab430",
-        bfloat16="83dfde55ba85c9c2", float16="157ef51dbbc67357",
-    ),
-    *_points(
-        "relu", float64="accb9c0001e2105b", float32="42c2b50e88ac6832",
-        bfloat16="57652911aefcabda", float16="f55defee790e68f5",
-    ),
-    *_points(
-        "relu6", float64="267793c2a4d8302b", float32="ecd5e88d0d4c11d9",
-        bfloat16="9d99395799d85484", float16="521ba44ac6890997",
-    ),
-    *_points(
-        "leaky_relu", float64="53aa0d46515d3e0f", float32="148d838644ec5659",
-        bfloat16="f4503e199de0b61b", float16="90e41cc460e87834",
-    ),
-    *_points(
-        "elu", float64="28cf718268145835", float32="e7ebdf6c20ab9015",
-        bfloat16="946011720ab59b20", float16="1573313dd59dcfb8",
-    ),
-    *_points(
-        "celu", float64="aff7e4286f7fbe83", float32="d9c5cd1b1a58dc69",
-        bfloat16="30dc0c4da3b33d22", float16="9392e0260769759e",
-    ),
-    *_points(
-        "selu", float64="fee53c72a6bbd12c", float32="036f2943f2089bd6",
-        bfloat16="b74400c65acd3456", float16="37898db756702acb",
-    ),
-    *_points(
-        "gelu", float64="90e03de2f7174889", float32="7998d6beb7d542bb",
-        bfloat16="05aaaf7a908e800f", float16="a0a865de38996519",
-    ),
-    *_points(
-        "gelu_tanh", float64="d5a0e1722fe2d8e6", float32="8e565f6b9d4f5d05",
-        bfloat16="fbaa723ce67b0b5c", float16="cd7ef1bb9d45708c",
-    ),
-    *_points(
-        "silu", float64="99fa5bbbb5bbe124", float32="cc4b03db12fe94b9",
-        bfloat16="4e53c8c57975fdb4", float16="b8b64054fae1b9ea",
-    ),
-    *_points(
-        "mish", float64="2da829d4b35db451", float32="23d641de5436c2ab",
-        bfloat16="88ebac2b614ca9d8", float16="35760ae2750ee086",
-    ),
-    *_points(
-        "softplus", float64="eaa14204a4eee69b", float32="f38014b6966af4af",
-        bfloat16="3aff958c1821fe75", float16="36da95046a486a1a",
-    ),
-    *_points(
-        "softsign", float64="88b0b8f6312f8678", float32="5cf7e620ab8b9313",
-        bfloat16="87a2992766674bfa", float16="a09f9f5022ccdee0",
-    ),
-    *_points(
-        "hardtanh", float64="6ac18e8dd4a87f20", float32="a79cb70ff1e3ca4a",
-        bfloat16="20814cac605d6900", float16="019f4b1f99d6326f",
-    ),
-    *_points(
-        "hardsigmoid", float64="71a9bec5fbe81893", float32="01949dd5d16e47d6",
-        bfloat16="e493238aeda502f2", float16="6912da8bf47aaafc",
-    ),
-    *_points(
-        "hardswish", float64="81ba0928d050d13b", float32="f73bcc759edec6cd",
-        bfloat16="eec2b0b7a9957c9d", float16="099d2bd7cf009e5a",
-    ),
-    *_points(
-        "log_sigmoid", float64="26ff82240acf2ed1", float32="87d774001cc89537",
-        bfloat16="11f68337bc6711e0", float16="bc36836233c804b6",
-    ),
+    *(vector for row in ACTIVATION_ROWS.values() for vector in _points(row)),
 )
 # fmt: on
+
+if __name__ == "__main__":
+    print(json.dumps(lock(), indent=1))

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..reference.activations import activation
+from ..property_tests.probes import IDENTITY
+from ..reference.activations import ACTIVATION_ROWS, activation
 from ..reference.backprop import backprop
+from ..reference.costs import COST_ROWS
 from ..reference.coupled import Coupled
-from ..reference.network import ALPHA, Array, Case, Gradients, Layer, Parameters
+from ..reference.functions.row import ActivationRow, CostRow, Hard, Targets
+from ..reference.network import Array, Case, Gradients, Layer, Parameters
 from ..reference.rounding.lattice import lattice
 
 _DIVERGENCES = "docs/divergences.md"
@@ -41,7 +44,7 @@ class Asked:
 
     @cached_property
     def answer(self) -> Gradients:
-        """Give every array of the answer in float64."""
+        """Return every array of the answer in float64."""
 
         def widened(array: Array) -> Array:
             return array.astype(np.float64)
@@ -54,25 +57,24 @@ class Asked:
             return backprop(case.architecture, parameters, widened(case.x), widened(case.y))
 
     @property
-    def last(self) -> str:
-        """The last layer's activation."""
-        return self.case.architecture.layers[-1].activation
-
-    @property
-    def cost(self) -> str:
-        """The cost's name."""
-        return self.case.architecture.cost.name
+    def cost(self) -> CostRow:
+        """What is known of the cost."""
+        return COST_ROWS[self.case.architecture.cost.name]
 
     @property
     def mean(self) -> bool:
         """Whether something is divided by m > 1."""
         return self.case.architecture.reduction == "mean" and self.case.batch > 1
 
-    def z_of(self, *names: str) -> Iterator[Array]:
-        """Give z of the layers with one of these activations."""
+    @property
+    def layers(self) -> Iterator[tuple[ActivationRow, Array]]:
+        """What is known of each layer's activation, and the layer's z."""
         for layer, z in zip(self.case.architecture.layers, self.answer.z or (), strict=True):
-            if layer.activation in names:
-                yield z
+            yield ACTIVATION_ROWS[layer.activation], z
+
+    def z_where(self, hard: Hard) -> Iterator[Array]:
+        """Return z of the layers whose activation has this difficulty."""
+        return (z for row, z in self.layers if hard in row.hard)
 
     @property
     def output(self) -> Array:
@@ -96,7 +98,7 @@ class Flag:
     source: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Give the flag as the index writes it."""
+        """Return the flag as the index writes it."""
         told = {"why": self.why, "catches": self.catches}
         return {**told, "source": self.source} if self.source else told
 
@@ -113,7 +115,7 @@ def _equal_widths(asked: Asked) -> bool:
 
 def _mixed(asked: Asked) -> bool:
     names = [layer.activation for layer in asked.case.architecture.layers]
-    return len(set(names)) > 1 and set(names[:-1]) != {"identity"}
+    return len(set(names)) > 1 and set(names[:-1]) != {IDENTITY}
 
 
 def _same_shape_again(asked: Asked) -> bool:
@@ -138,7 +140,7 @@ def _dies(asked: Asked) -> bool:
 
 def _logits_apart(asked: Asked) -> bool:
     least = _SMALLEST_LOG[asked.case.precision]
-    return any(float(np.ptp(z, axis=1).max()) > least for z in asked.z_of("log_softmax"))
+    return any(float(np.ptp(z, axis=1).max()) > least for z in asked.z_where(Hard.LOGARITHM_OF_SOFTMAX))
 
 
 def _at_a_kink(asked: Asked) -> bool:
@@ -147,7 +149,7 @@ def _at_a_kink(asked: Asked) -> bool:
 
 
 def _corners(layer: Layer) -> list[float]:
-    """Give the kinks at which the slope does jump; at others only its formula changes, as softplus' does at 0."""
+    """Return the kinks at which the slope does jump; at others only its formula changes, as softplus' does at 0."""
     sigma = activation(layer)
     if isinstance(sigma, Coupled):
         return []
@@ -157,13 +159,12 @@ def _corners(layer: Layer) -> list[float]:
 
 def _far_out(asked: Asked) -> bool:
     far = _LARGEST_LOG[asked.case.precision]
-    layers = zip(asked.case.architecture.layers, asked.answer.z or (), strict=True)
-    return any(z.min() < -far and z.max() > far for layer, z in layers if "softmax" not in layer.activation)
+    return any(z.min() < -far and z.max() > far for row, z in asked.layers if not row.coupled)
 
 
 def _not_default(asked: Asked) -> bool:
     layers = asked.case.architecture.layers
-    return any(layer.alpha not in (None, ALPHA.get(layer.activation)) for layer in layers)
+    return any(layer.parameters != ACTIVATION_ROWS[layer.activation].defaults for layer in layers)
 
 
 def _residual(asked: Asked) -> Array:
@@ -175,21 +176,26 @@ def _not_rounded(asked: Asked) -> bool:
     return bool(points) and all(bool(array.certain.all()) for array in points.values())
 
 
-def _distribution(asked: Asked) -> bool:
-    return asked.cost in (
-        "cross_entropy",
-        "softmax_cross_entropy",
-        "negative_log_likelihood",
-        "kl_divergence",
+def _has_logarithm(asked: Asked) -> bool:
+    return asked.cost.targets is Targets.DISTRIBUTIONS or asked.cost.on_probabilities
+
+
+def _far_residual(asked: Asked) -> bool:
+    cost = asked.case.architecture.cost
+    return (
+        Hard.SLOPE_BEYOND in asked.cost.hard
+        and cost.parameters != asked.cost.defaults
+        and bool((_residual(asked) > max(cost.parameters)).any())
     )
 
 
-def _probabilities(asked: Asked) -> bool:
-    return asked.cost in ("cross_entropy", "binary_cross_entropy")
+def _residual_at_kink(asked: Asked) -> bool:
+    kinks = asked.cost.kinks(*asked.case.architecture.cost.parameters)
+    return asked.cost.targets is Targets.ANY and 0.0 in kinks and bool((_residual(asked) == 0).any())
 
 
-def _within(low: float, high: float, *names: str) -> Callable[[Asked], bool]:
-    return lambda asked: any(bool(((low < z) & (z < high)).any()) for z in asked.z_of(*names))
+def _within(low: float, high: float, hard: Hard) -> Callable[[Asked], bool]:
+    return lambda asked: any(bool(((low < z) & (z < high)).any()) for z in asked.z_where(hard))
 
 
 FLAGS = (
@@ -248,14 +254,16 @@ FLAGS = (
     Flag(
         "SaturatedSigmoid", "a sigmoid so far below zero that e^-z or its square overflows",
         "the naive formulas 1 / (1 + e^-z) and e^-z / (1 + e^-z)²",
-        lambda asked: any(z.min() < _NAIVE_SIGMOID[asked.case.precision] for z in asked.z_of("sigmoid", "silu")),
+        lambda asked: any(
+            z.min() < _NAIVE_SIGMOID[asked.case.precision] for z in asked.z_where(Hard.NAIVE_EXPONENTIAL)
+        ),
         source=f"{_DIVERGENCES}: JAX's sigmoid in float16",
     ),
     Flag(
         "LargeLogits", "a softmax of weighted inputs so large that e^z overflows",
         "a softmax that does not subtract the maximum first",
         lambda asked: any(
-            z.max() > _LARGEST_LOG[asked.case.precision] for z in asked.z_of("softmax", "log_softmax")
+            z.max() > _LARGEST_LOG[asked.case.precision] for row, z in asked.layers if row.coupled
         ),
     ),
     Flag(
@@ -266,30 +274,29 @@ FLAGS = (
     Flag(
         "SoftmaxJacobian", "a softmax below another cost than the cross-entropy that cancels it",
         "a Jacobian taken as diagonal, s(1 - s), and a softmax over the wrong axis",
-        lambda asked: any(True for _ in asked.z_of("softmax")) and asked.cost != "cross_entropy",
+        lambda asked: any(True for _ in asked.z_where(Hard.FULL_JACOBIAN))
+        and Hard.CANCELS_THE_JACOBIAN not in asked.cost.hard,
     ),
     Flag(
         "SoftTargets", "targets of a distribution that do not sum to 1, as the definition allows",
         "softmax(a) - y where it should be softmax(a) Σy - y",
-        lambda asked: asked.cost == "softmax_cross_entropy"
+        lambda asked: Hard.UNNORMALISED_TARGETS in asked.cost.hard
         and bool((np.abs(asked.targets.sum(axis=1) - 1) > 0.01).any()),
         source=f"{_DIVERGENCES}: TensorFlow's softmax_cross_entropy",
     ),
     Flag(
         "ZeroTargets", "targets that are exactly 0 in a cost with logarithms", "0 log 0, which is 0 and not NaN",
-        lambda asked: (_distribution(asked) or _probabilities(asked)) and bool((asked.targets == 0).any()),
+        lambda asked: _has_logarithm(asked) and bool((asked.targets == 0).any()),
     ),
     Flag(
         "SmallProbability", "a probability below a thousandth whose target is not 0",
         "log(a + ε), and a clip beyond which nothing depends on the output any more",
-        lambda asked: _probabilities(asked) and bool(((asked.output < 1e-3) & (asked.targets > 0)).any()),
+        lambda asked: asked.cost.on_probabilities and bool(((asked.output < 1e-3) & (asked.targets > 0)).any()),
         source=f"{_DIVERGENCES}: PyTorch's binary_cross_entropy",
     ),
     Flag(
         "LargeResidual", "residuals beyond a huber delta that is not 1",
-        "the far branch remembered as the sign of the residual",
-        lambda asked: asked.cost == "huber" and asked.case.architecture.cost.delta != 1
-        and bool((_residual(asked) > (asked.case.architecture.cost.delta or 0)).any()),
+        "the far branch remembered as the sign of the residual", _far_residual,
     ),
     Flag(
         "AlphaNotDefault", "an activation with a parameter that is not the usual one",
@@ -300,18 +307,18 @@ FLAGS = (
         "Float64Constant", "float64, and a function with a constant that float32 does not hold",
         "a constant stored as float32, such as hardsigmoid's sixth",
         lambda asked: asked.case.precision == "float64"
-        and _within(-2.9, 2.9, "hardsigmoid", "hardswish", "selu", "gelu", "gelu_tanh")(asked),
+        and _within(-2.9, 2.9, Hard.LONG_CONSTANT)(asked),
         source=f"{_DIVERGENCES}: PyTorch's hardsigmoid, TensorFlow's gelu",
     ),
     Flag(
         "BelowZeroByAHair", "elu, celu or selu of a number so little below zero that e^z rounds to 1",
-        "exp(z) - 1 where it should be expm1(z)", _within(-(2.0**-54), 0, "elu", "celu", "selu"),
+        "exp(z) - 1 where it should be expm1(z)", _within(-(2.0**-54), 0, Hard.EXPM1),
         source="https://github.com/tensorflow/tensorflow/issues/116943",
     ),
     Flag(
         "SoftplusTail", "softplus so far above zero that float32 takes it for z, and float64 does not",
         "a threshold beyond which softplus is linear",
-        lambda asked: asked.case.precision == "float64" and _within(20, 30, "softplus")(asked),
+        lambda asked: asked.case.precision == "float64" and _within(20, 30, Hard.LINEAR_TAIL)(asked),
         source=f"{_DIVERGENCES}: PyTorch's softplus",
     ),
     Flag(
@@ -326,8 +333,7 @@ FLAGS = (
     ),
     Flag(
         "ResidualExactlyZero", "an output exactly on its target, where absolute_error has its kink",
-        "sign(0) or 0/0 taken for a slope outside -1 to 1",
-        lambda asked: asked.cost == "absolute_error" and bool((_residual(asked) == 0).any()),
+        "sign(0) or 0/0 taken for a slope outside -1 to 1", _residual_at_kink,
     ),
     Flag(
         "NoRounding", "small integers times powers of two: any order of evaluation is exact, every interval a point",

@@ -13,18 +13,17 @@ import ml_dtypes
 import numpy as np
 from hypothesis import strategies as st
 
-from ..reference.activations import activation
+from ..reference.activations import ACTIVATION_ROWS, activation
+from ..reference.costs import COST_ROWS
+from ..reference.functions.row import Targets
 from ..reference.network import ACTIVATIONS, COSTS, DTYPES, Architecture, Array, Case, Cost, Layer, Parameters
 from .strategies import drawn_at
 
 Generator = np.random.Generator
 
 #: Made of straight pieces whose slopes a few bits hold, and costs whose gradients are straight in a and y.
-EXACT_ACTIVATIONS = ("identity", "relu", "relu6", "leaky_relu", "hardtanh")
-EXACT_COSTS = (
-    "half_squared_error", "squared_error", "absolute_error", "huber", "hinge", "squared_hinge",
-    "negative_log_likelihood",
-)  # fmt: skip
+EXACT_ACTIVATIONS = tuple(name for name, row in ACTIVATION_ROWS.items() if row.exact)
+EXACT_COSTS = tuple(name for name, row in COST_ROWS.items() if row.exact)
 
 #: The regimes of a structure's cases: in the first no z and no residual lies on a kink, where a slope is a convention;
 #: in the other those of one layer, or of the cost, may.
@@ -43,7 +42,7 @@ class LatticeStructure:
     seed: int
 
     def cases(self, precision: str) -> Iterator[Case]:
-        """Give the cases; every other one may have ties."""
+        """Return the cases; every other one may have ties."""
         for index in range(CASES_EACH):
             regime = (APART, TIED)[index % 2]
             yield lattice_case(self.architecture, self.batch, regime, self.seed + index, precision)
@@ -57,8 +56,8 @@ def lattice_layers(
 ) -> Layer:
     """Draw a layer that adds only a few bits."""
     name = draw(st.sampled_from(activations))
-    alpha = draw(st.sampled_from([0.25, 0.5])) if name == "leaky_relu" else None
-    return Layer(draw(st.sampled_from(widths)), name, alpha)
+    parameters = [draw(st.sampled_from(one.exact)) for one in ACTIVATION_ROWS[name].parameters]
+    return Layer(draw(st.sampled_from(widths)), name, *parameters)
 
 
 @st.composite
@@ -70,7 +69,7 @@ def lattice_structures(
 ) -> LatticeStructure:
     """Draw a structure small enough that eight bits hold everything; means are over powers of two."""
     name = draw(st.sampled_from(costs))
-    cost = Cost(name, draw(st.sampled_from([0.5, 1.0]))) if name == "huber" else Cost(name)
+    cost = Cost(name, *[draw(st.sampled_from(one.exact)) for one in COST_ROWS[name].parameters])
     hidden = draw(st.lists(lattice_layers(activations), max_size=deepest - 1))
     last = draw(lattice_layers(activations, (1, 2, 4)))
     reduction = draw(st.sampled_from(["mean", "sum"]))
@@ -111,7 +110,7 @@ def lattice_case(network: Architecture, m: int, regime: str, seed: int, precisio
         a = np.asarray(sigma.value(a @ W.T + b))
         weights.append(W)
         biases.append(b)
-    y = _targets(rng, network.cost.name, a, tied != network.depth, fine)
+    y = _targets(rng, COST_ROWS[network.cost.name].targets, a, tied != network.depth, fine)
     *given, x, y = (array.astype(dtype) for array in (*weights, *biases, x, y))
     return Case(
         network,
@@ -137,12 +136,12 @@ def _shifts(rng: Generator, z: Array, kinks: tuple[float, ...], fine: int) -> Ar
     return np.asarray(choices[np.isin(moved, kinks).any(axis=1).argmin(axis=0)])
 
 
-def _targets(rng: Generator, cost: str, a: Array, apart: bool, fine: int) -> Array:
-    """Draw targets that the cost is meant for, off its kink if asked."""
-    if "hinge" in cost:
+def _targets(rng: Generator, targets: Targets, a: Array, apart: bool, fine: int) -> Array:
+    """Draw targets of a kind, off a cost's kink if asked."""
+    if targets is Targets.SIGNS:
         y = rng.choice([-1.0, 1.0], a.shape)
         return np.where(y * a == 1, -y, y) if apart else y
-    if cost == "negative_log_likelihood":
+    if targets is Targets.DISTRIBUTIONS:
         return np.asarray(np.eye(a.shape[1])[rng.integers(0, a.shape[1], len(a))])
     y = _sparse(rng, a.shape, fine, 0.7)
     return np.where(a == y, y + 1, y) if apart else y

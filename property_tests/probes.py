@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import ml_dtypes
 import numpy as np
 
-from ..reference.activations import activation
-from ..reference.coupled import Coupled
+from ..reference.activations import ACTIVATION_ROWS
+from ..reference.costs import COST_ROWS
+from ..reference.functions.row import Targets
 from ..reference.network import DTYPES, Architecture, Array, Case, Cost, Layer, Parameters
 
 EXAMPLES, NEURONS = 8, 512
@@ -21,14 +22,12 @@ EXAMPLES, NEURONS = 8, 512
 #: Where z (or a, for a cost) is spread evenly; and once over the binary exponents, down to next to nothing.
 RANGES = ((-0.05, 0.05), (-1.0, 1.0), (-6.0, 6.0), (-40.0, 40.0), (-120.0, 120.0))
 
-#: The parameter of an activation that has one, where it is not the default: no power of two, and not 1.
-_ALPHA = {"leaky_relu": 0.3, "celu": 0.3}
-
-ON_PROBABILITIES = ("binary_cross_entropy", "cross_entropy")
+#: Shows σ by itself, since its gradient is -y whatever the output, and the activation that shows a cost by itself.
+LINEAR, IDENTITY = Cost("negative_log_likelihood"), "identity"
 
 
 def spreads(precision: str, rng: np.random.Generator) -> Iterator[Array]:
-    """Give arrays of arguments (EXAMPLES, NEURONS)."""
+    """Return arrays of arguments (EXAMPLES, NEURONS)."""
     shape, dtype = (EXAMPLES, NEURONS), DTYPES[precision]
     for low, high in RANGES:
         yield rng.uniform(low, high, shape).astype(dtype)
@@ -37,7 +36,7 @@ def spreads(precision: str, rng: np.random.Generator) -> Iterator[Array]:
 
 
 def dense(precision: str, rng: np.random.Generator) -> Array:
-    """Give one array (EXAMPLES, NEURONS) with a row of each spread, and what is left over the binary exponents."""
+    """Return one array (EXAMPLES, NEURONS) with a row of each spread, and what is left over the binary exponents."""
     *even, exponents = spreads(precision, rng)
     return np.concatenate([*(spread[:1] for spread in even), exponents[len(even) :]])
 
@@ -51,8 +50,8 @@ def one_layer(layer: Layer, cost: Cost, z: Array, y: Array) -> Case:
 
 
 def probed_layer(name: str, n: int) -> Layer:
-    """Give the layer that an activation is probed in."""
-    return Layer(n, name, _ALPHA.get(name))
+    """Return the layer that an activation is probed in."""
+    return Layer(n, name, *ACTIVATION_ROWS[name].probed)
 
 
 def activation_at(name: str, z: Array, rng: np.random.Generator) -> Case:
@@ -60,31 +59,34 @@ def activation_at(name: str, z: Array, rng: np.random.Generator) -> Case:
 
     (The rows of softmax's Jacobian sum to 0, so that ones would show nothing.)
     """
-    layer = probed_layer(name, z.shape[1])
-    coupled = isinstance(activation(layer), Coupled)
-    y = rng.normal(0, 1, z.shape) if coupled else np.full(z.shape, -1.0)
-    return one_layer(layer, Cost("negative_log_likelihood"), z, y)
+    y = rng.normal(0, 1, z.shape) if ACTIVATION_ROWS[name].coupled else np.full(z.shape, -1.0)
+    return one_layer(probed_layer(name, z.shape[1]), LINEAR, z, y)
+
+
+def probed_cost(name: str) -> Cost:
+    """Return the cost as it is probed."""
+    return Cost(name, *COST_ROWS[name].probed)
 
 
 def cost_at(name: str, a: Array, rng: np.random.Generator) -> Case:
     """Behind the identity δ is ∇_a C itself; targets are what the cost is meant for."""
-    y = rng.normal(0, 1, a.shape)
-    if "hinge" in name:
+    y, row = rng.normal(0, 1, a.shape), COST_ROWS[name]
+    if row.targets is Targets.SIGNS:
         y = np.sign(y)
-    elif "entropy" in name or name in ("negative_log_likelihood", "kl_divergence"):
+    elif row.targets in (Targets.PROBABILITIES, Targets.DISTRIBUTIONS):
         y = rng.uniform(0, 1, a.shape)
-    if name in ON_PROBABILITIES:
+    if row.on_probabilities:
         a = np.clip(np.abs(a) % 1, ml_dtypes.finfo(a.dtype).tiny, None).astype(a.dtype)
-    return one_layer(Layer(a.shape[1], "identity"), Cost(name), a, y)
+    return one_layer(Layer(a.shape[1], IDENTITY), probed_cost(name), a, y)
 
 
 def of_activation(name: str, precision: str, rng: np.random.Generator) -> Iterator[Case]:
-    """Give cases that try an activation densely."""
+    """Return cases that try an activation densely."""
     for z in spreads(precision, rng):
         yield activation_at(name, z, rng)
 
 
 def of_cost(name: str, precision: str, rng: np.random.Generator) -> Iterator[Case]:
-    """Give cases that try a cost densely."""
+    """Return cases that try a cost densely."""
     for a in spreads(precision, rng):
         yield cost_at(name, a, rng)

@@ -15,14 +15,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..reference.activations import activation
+from ..reference.costs import COST_ROWS
+from ..reference.functions.row import Targets
 from ..reference.network import DTYPES, Architecture, Array, Case, Parameters
 
 Generator = np.random.Generator
-
-#: What a cost's targets may be.
-_SIGNS = ("hinge", "squared_hinge")
-_PROBABILITIES = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
-_DISTRIBUTIONS = ("cross_entropy", "softmax_cross_entropy", "negative_log_likelihood", "kl_divergence")
 
 #: A layer of more weights than this is cut out of fewer numbers, uniform ones of the same variance: to draw as many as
 #: it has, and normal ones, takes longer than to compute their gradient.
@@ -51,16 +48,20 @@ class Regime:
     change: Callable[[Values, Generator, Architecture, np.dtype[np.floating]], None]
 
 
-def _targets(rng: Generator, cost: str, shape: tuple[int, int]) -> Array:
-    """Draw targets that the cost is meant for; distributions sum to 1."""
-    if cost in _SIGNS:
+def _kind_of_targets(network: Architecture) -> Targets:
+    return COST_ROWS[network.cost.name].targets
+
+
+def _targets(rng: Generator, targets: Targets, shape: tuple[int, int]) -> Array:
+    """Draw targets of a kind; distributions sum to 1."""
+    if targets is Targets.SIGNS:
         return rng.choice([-1.0, 1.0], shape)
-    if cost in _PROBABILITIES:
+    if targets is Targets.PROBABILITIES:
         return rng.uniform(0, 1, shape)
-    if cost in _DISTRIBUTIONS:
+    if targets is Targets.DISTRIBUTIONS:
         soft = rng.exponential(1, shape)
         return np.asarray(soft / soft.sum(axis=1, keepdims=True))
-    if cost == "poisson":
+    if targets is Targets.COUNTS:
         return np.asarray(rng.poisson(2, shape), np.float64)
     return rng.normal(0, 1, shape)
 
@@ -80,7 +81,7 @@ def _ordinary(rng: Generator, network: Architecture, m: int) -> Values:
         [_weights(rng, n_out, n_in) for n_in, n_out in pairwise(widths)],
         [rng.normal(0, 0.5, n) for n in widths[1:]],
         rng.normal(0, 1, (m, widths[0])),
-        _targets(rng, network.cost.name, (m, widths[-1])),
+        _targets(rng, _kind_of_targets(network), (m, widths[-1])),
     )
 
 
@@ -107,16 +108,14 @@ def _at_kinks(values: Values, rng: Generator, network: Architecture, dtype: np.d
         exactly = rng.choice(kinks, b.shape)
         beside = np.nextafter(exactly.astype(dtype), rng.choice([-np.inf, np.inf], b.shape).astype(dtype))
         b[chosen] = np.where(rng.random(b.shape) < 0.7, exactly, beside)[chosen]
-    if network.cost.name in _SIGNS:
-        return
-    if network.cost.name not in (*_PROBABILITIES, *_DISTRIBUTIONS, "poisson"):
+    if _kind_of_targets(network) is Targets.ANY:
         # Where the last layer's output is known exactly, put the residual on the cost's own kink.
         known = ~values.weights[-1].any(axis=1)
         sigma = activation(network.layers[-1])
         outputs = np.asarray(sigma.value(values.biases[-1][None, :].astype(dtype)), np.float64)[0]
-        delta = network.cost.delta or 0.0
+        kink = max(network.cost.parameters, default=0.0)
         values.y[:, known] = outputs[known] + rng.choice(
-            [0.0, delta, -delta], (values.y.shape[0], int(known.sum()))
+            [0.0, kink, -kink], (values.y.shape[0], int(known.sum()))
         )
 
 
@@ -138,26 +137,26 @@ def _large(values: Values, rng: Generator, network: Architecture, dtype: np.dtyp
 def _zeros(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
     for array in (*values.weights, *values.biases, values.x):
         array[rng.random(array.shape) < rng.choice([0.0, 0.5, 1.0])] = 0
-    if network.cost.name not in _SIGNS:
+    if _kind_of_targets(network) is not Targets.SIGNS:
         values.y[rng.random(values.y.shape) < 0.5] = 0
 
 
 def _integers(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
     for array in (*values.weights, *values.biases, values.x):
         array[:] = rng.integers(-2, 3, array.shape)
-    if network.cost.name not in (*_SIGNS, *_PROBABILITIES, *_DISTRIBUTIONS):
+    if _kind_of_targets(network) in (Targets.ANY, Targets.COUNTS):
         values.y[:] = rng.integers(0, 4, values.y.shape)
 
 
 def _one_hot(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
-    if network.cost.name in _DISTRIBUTIONS:
+    if _kind_of_targets(network) is Targets.DISTRIBUTIONS:
         values.y[:] = np.eye(values.y.shape[1])[rng.integers(0, values.y.shape[1], values.y.shape[0])]
-    elif network.cost.name in _PROBABILITIES:
+    elif _kind_of_targets(network) is Targets.PROBABILITIES:
         values.y[:] = rng.integers(0, 2, values.y.shape)
 
 
 def _soft(values: Values, rng: Generator, network: Architecture, dtype: np.dtype[np.floating]) -> None:
-    if network.cost.name in _DISTRIBUTIONS:
+    if _kind_of_targets(network) is Targets.DISTRIBUTIONS:
         values.y[:] = rng.uniform(0, 1, values.y.shape)
 
 

@@ -19,18 +19,12 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, HypothesisProvider
 
-from ..reference.network import ACTIVATIONS, ALPHA, COSTS, DELTA, DTYPES, Architecture, Case, Cost, Layer
+from ..reference.activations import ACTIVATION_ROWS
+from ..reference.costs import COST_ROWS
+from ..reference.network import ACTIVATIONS, COSTS, DTYPES, Architecture, Case, Cost, Layer
 from .regimes import BY_NAME, NOT_FINITE, REGIMES, case
 
 Drawn = TypeVar("Drawn")
-
-#: What the last layer may be for a cost that is defined on probabilities or on their logarithms.
-_LAST = {
-    "binary_cross_entropy": ("sigmoid", "softmax"),
-    "cross_entropy": ("softmax", "sigmoid"),
-    "negative_log_likelihood": ("log_softmax", "log_sigmoid"),
-    "kl_divergence": ("log_softmax", "log_sigmoid"),
-}
 
 #: How a structure's sizes are drawn: unequal, so that a transpose or a wrong axis shows; all equal and small, so
 #: that it does not end in a wrong shape; with one output, where (m, 1) and (m,) are confused; and narrow.
@@ -62,7 +56,7 @@ class Structure:
     seed: int
 
     def cases(self, precision: str) -> Iterator[Case]:
-        """Give the cases, one for each regime; small networks have long batches in low precision."""
+        """Return the cases, one for each regime; small networks have long batches in low precision."""
         long = DTYPES[precision].itemsize < 4 and sum(self.architecture.widths) <= SMALL
         for name in self.regimes:
             m = self.batch * LONGER if long else self.batch
@@ -73,8 +67,8 @@ class Structure:
 def layers(draw: st.DrawFn, activations: tuple[str, ...] = ACTIVATIONS, widest: int = 64) -> Layer:
     """Draw a layer."""
     name = draw(st.sampled_from(activations))
-    alpha = draw(st.sampled_from([ALPHA[name], 0.25, 0.3, 1.5])) if name in ALPHA else None
-    return Layer(draw(st.integers(1, widest)), name, alpha)
+    parameters = [draw(st.sampled_from(one.drawn)) for one in ACTIVATION_ROWS[name].parameters]
+    return Layer(draw(st.integers(1, widest)), name, *parameters)
 
 
 @st.composite
@@ -87,11 +81,11 @@ def architectures(
     widest: int = 64,
     depth: int | None = None,
     sizes: str | None = None,
-    delta: float | None = None,
+    parameters: tuple[float, ...] | None = None,
 ) -> Architecture:
     """Draw an architecture: activations mixed within a network, layers of unequal widths.
 
-    A cost may be asked for, with its delta where it takes one, an activation that some layer is to have, the depth, and
+    A cost may be asked for, with its parameters, an activation that some layer is to have, the depth, and
     how sizes are drawn. A cost that is defined on probabilities or their logarithms decides the last layer, even
     against ``activations``.
     """
@@ -99,9 +93,11 @@ def architectures(
     if sizes == "narrow":
         widest = min(widest, 2)
     name = cost or draw(st.sampled_from(COSTS))
-    fitting: tuple[str, ...] = _LAST.get(name, ACTIVATIONS)
+    row = COST_ROWS[name]
+    fitting = row.last or ACTIVATIONS
     fitting = tuple(one for one in fitting if one in activations) or fitting
-    delta = delta or draw(st.sampled_from(_deltas(name))) if name in DELTA else None
+    if parameters is None:
+        parameters = tuple(draw(st.sampled_from(one.drawn)) for one in row.parameters)
     depth = depth or draw(st.integers(1, deepest))
     hidden = draw(st.lists(layers(activations, widest), min_size=depth - 1, max_size=depth - 1))
     last = draw(layers(fitting, widest))
@@ -123,11 +119,7 @@ def architectures(
         hidden, last = [replace(layer, width=inputs) for layer in hidden], replace(last, width=inputs)
     elif sizes == "one output":
         last = replace(last, width=1)
-    return Architecture(inputs, (*hidden, last), Cost(name, delta), reduction)
-
-
-def _deltas(cost: str) -> list[float]:
-    return [0.5, DELTA[cost], 1.345]
+    return Architecture(inputs, (*hidden, last), Cost(name, *parameters), reduction)
 
 
 @st.composite
@@ -165,7 +157,7 @@ class Turn:
     cost: str
     depth: int
     sizes: str
-    delta: float | None
+    parameters: tuple[float, ...]
 
 
 def turn_of(index: int, activations: tuple[str, ...] = ACTIVATIONS, costs: tuple[str, ...] = COSTS) -> Turn:
@@ -181,7 +173,7 @@ def turn_of(index: int, activations: tuple[str, ...] = ACTIVATIONS, costs: tuple
         cost,
         1 + (5 * index + index // 8) % 8,
         SIZES[(index + index // SIZES_MOVE) % len(SIZES)],
-        _deltas(cost)[index // len(costs) % 3] if cost in DELTA else None,
+        tuple(one.drawn[index // len(costs) % len(one.drawn)] for one in COST_ROWS[cost].parameters),
     )
 
 
@@ -195,13 +187,18 @@ def structure_at(
 ) -> Structure:
     """Draw structure number ``index`` of a campaign; it depends on the arguments alone.
 
-    The index walks through all pairs of an activation and a cost, all depths, all kinds of sizes, a cost's deltas, and
-    for each activation through all regimes, so that no run misses one by bad luck; everything else is Hypothesis'
+    The index walks through all pairs of an activation and a cost, all depths, all kinds of sizes, a cost's parameters,
+    and for each activation through all regimes, so that no run misses one by bad luck; everything else is Hypothesis'
     choice.
     """
     turn = turn_of(index, activations, costs)
     networks = architectures(
-        turn.cost, turn.activation, activations, depth=turn.depth, sizes=turn.sizes, delta=turn.delta
+        turn.cost,
+        turn.activation,
+        activations,
+        depth=turn.depth,
+        sizes=turn.sizes,
+        parameters=turn.parameters,
     )
     drawn = drawn_at(seed, index, structures(networks))
     drawn = replace(drawn, regimes=_regimes_at(seed, *divmod(index, len(activations))))
@@ -226,7 +223,7 @@ AVAILABLE_PROVIDERS[Alone.NAME] = f"{Alone.__module__}.{Alone.__qualname__}"
 
 
 def _regimes_at(seed: int, visit: int, activation: int) -> tuple[str, ...]:
-    """Give the regimes of an activation's visit, some at a time of all there are, in an order of its own.
+    """Return the regimes of an activation's visit, some at a time of all there are, in an order of its own.
 
     Precisions take turns as visits do. By the digits of a visit's number in base 2, which no power of two divides
     evenly, every precision meets every share of the regimes.

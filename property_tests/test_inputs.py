@@ -15,11 +15,11 @@ from gradparity.harness.judgement import judge
 from gradparity.harness.verdict import Verdict
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.reference.activations import ACTIVATION_ROWS
+from gradparity.reference.costs import COST_ROWS
 from gradparity.reference.network import (
     ACTIVATIONS,
-    ALPHA,
     COSTS,
-    DELTA,
     DTYPES,
     Architecture,
     Case,
@@ -30,13 +30,16 @@ from gradparity.reference.network import (
 
 Ask = Callable[[Case], Gradients]
 EXPECTATIONS = Expectations()
-BELOW = {"binary_cross_entropy": "sigmoid", "cross_entropy": "softmax", "kl_divergence": "log_softmax"}
+
+
+def unusual(activation: str) -> Layer:
+    return Layer(3, activation, *[0.3 for _ in ACTIVATION_ROWS[activation].parameters])
 
 
 def network(activation: str, cost: str, reduction: str = "sum") -> Architecture:
-    hidden = Layer(3, activation, 0.3) if activation in ALPHA else Layer(3, activation)
-    layers = (hidden, Layer(2, BELOW.get(cost, "identity")))
-    return Architecture(2, layers, Cost(cost, 0.5) if cost in DELTA else Cost(cost), reduction)
+    row = COST_ROWS[cost]
+    layers = (unusual(activation), Layer(2, row.below("identity")))
+    return Architecture(2, layers, Cost(cost, *[0.5 for _ in row.parameters]), reduction)
 
 
 def empty(architecture: Architecture, precision: str) -> Case:
@@ -89,8 +92,7 @@ def test_the_same_case_gives_the_same_after_another(ask: Ask, precision: str, ba
 def test_any_cotangent_may_come_from_above(worker: Worker, ask: Ask, activation: str) -> None:
     """C = -Σ y a is linear in a, so that -y is what arrives at the last layer: here it is anything."""
     rng = np.random.default_rng(7)
-    layer = Layer(3, activation, 0.3) if activation in ALPHA else Layer(3, activation)
-    architecture = Architecture(2, (layer,), Cost("negative_log_likelihood"), "sum")
+    architecture = Architecture(2, (unusual(activation),), Cost("negative_log_likelihood"), "sum")
     for precision in ("float64", "float32"):
         one = case(architecture, 4, BY_NAME["ordinary"], 1, precision)
         y = (rng.normal(size=one.y.shape) * 10.0 ** rng.integers(-9, 9, one.y.shape)).astype(one.dtype)

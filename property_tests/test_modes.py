@@ -17,17 +17,13 @@ from gradparity.harness.judgement import judge
 from gradparity.harness.recheck import lapsed, recheck
 from gradparity.harness.workers import Answer, Worker
 from gradparity.property_tests.regimes import BY_NAME, case
-from gradparity.reference.network import ACTIVATIONS, ALPHA, COSTS, DTYPES, Architecture, Case, Cost, Layer
+from gradparity.reference.activations import ACTIVATION_ROWS
+from gradparity.reference.costs import COST_ROWS
+from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Architecture, Case, Cost, Layer
 
 EXPECTATIONS = Expectations()
 INSTALLED = [one.name for one in available() if one.missing is None]
 NAMES = [name for name in every_mode() if name in INSTALLED and not MODES[name].default]
-BELOW = {
-    "binary_cross_entropy": "sigmoid",
-    "cross_entropy": "softmax",
-    "negative_log_likelihood": "log_softmax",
-    "kl_divergence": "log_softmax",
-}
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -59,7 +55,7 @@ def unknown(mode: Worker, asked: Case) -> list[str]:
 
 
 def deep(activations: tuple[str, ...]) -> Architecture:
-    layers = [Layer(3, name, 0.3 if name in ALPHA else None) for name in activations]
+    layers = [Layer(3, name, *[0.3 for _ in ACTIVATION_ROWS[name].parameters]) for name in activations]
     return Architecture(3, (*layers, Layer(2, "identity")), Cost("half_squared_error"))
 
 
@@ -76,7 +72,7 @@ def test_every_activation(mode: Worker, first: int, precision: str) -> None:
 @pytest.mark.parametrize("name", COSTS)
 def test_every_cost(mode: Worker, name: str) -> None:
     precision = list(DTYPES)[COSTS.index(name) % len(DTYPES)]
-    network = Architecture(3, (Layer(3, BELOW.get(name, "tanh")),), Cost(name))
+    network = Architecture(3, (Layer(3, COST_ROWS[name].below("tanh")),), Cost(name))
     for regime in ("ordinary", "one_hot"):
         assert unknown(mode, case(network, 2, BY_NAME[regime], 1, precision)) == []
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .array import Array
 from .elementary import exp
-from .network import Array
 
 
 @dataclass(frozen=True)

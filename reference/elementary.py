@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .network import Array
+from .array import Array
 
 
 def exp(x: Any) -> Any:

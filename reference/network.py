@@ -8,7 +8,6 @@ Everything is frozen; every array is read-only.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -17,12 +16,20 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from . import names
+from .activations import ACTIVATION_ROWS
+from .array import Array
+from .costs import COST_ROWS
+from .functions.parameter import in_order, names_of, refuse_others
+from .functions.row import Row
+from .malformed import MalformedError
 from .names import Name
 
-Array = NDArray[Any]
+__all__ = [
+    "ACTIVATIONS", "COSTS", "DTYPES", "REDUCTIONS", "Architecture", "Array", "Case", "Cost", "Gradients", "Layer",
+    "MalformedError", "Parameters",
+]  # fmt: skip
 
 #: The precisions that can be judged, and the NumPy type that holds each.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -32,39 +39,26 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "float16": np.dtype(np.float16),
 }
 
-#: The activations that take a parameter alpha; a layer that does not give it gets this one.
-ALPHA = {"leaky_relu": 0.01, "elu": 1.0, "celu": 1.0}
-ACTIVATIONS = (
-    "identity", "sigmoid", "tanh", "relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "gelu_tanh",
-    "silu", "mish", "softplus", "softsign", "hardtanh", "hardsigmoid", "hardswish", "log_sigmoid", "softmax",
-    "log_softmax",
-)  # fmt: skip
-
-#: The costs that take a parameter delta, likewise.
-DELTA = {"huber": 1.0}
-COSTS = (
-    "half_squared_error", "squared_error", "absolute_error", "huber", "log_cosh", "hinge", "squared_hinge",
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "softmax_cross_entropy",
-    "negative_log_likelihood", "kl_divergence", "poisson",
-)  # fmt: skip
+#: The names of all activations and of all costs, in the order in which they take turns.
+ACTIVATIONS = tuple(ACTIVATION_ROWS)
+COSTS = tuple(COST_ROWS)
 REDUCTIONS = ("mean", "sum")
 
 
-class MalformedError(ValueError):
-    """A case, an answer or a document that is not what the format says; the message is for a person."""
+#: What their parameters are called.
+_OF_ACTIVATIONS = names_of(row.parameters for row in ACTIVATION_ROWS.values())
+_OF_COSTS = names_of(row.parameters for row in COST_ROWS.values())
 
 
-def _parameter(owner: str, key: str, value: Any, defaults: Mapping[str, float]) -> float | None:
-    """Check the one parameter that an activation or a cost may take; None where it takes none."""
-    if owner not in defaults:
-        if value is not None:
-            raise MalformedError(f"{owner} takes no {key}")
-        return None
-    if value is None:
-        return defaults[owner]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-        raise MalformedError(f"{owner} needs a positive, finite {key}, got {value!r}")
-    return float(value)
+def _parameters(
+    row: Row, known: tuple[str, ...], values: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[float, ...]:
+    return in_order(row.name, row.parameters, known, values, named) if values or named else row.defaults
+
+
+def _together(values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    """Take out the tuple in which dataclasses.replace passes all parameters; a document's arrays are lists."""
+    return named.pop("parameters") if isinstance(named.get("parameters"), tuple) else values
 
 
 def _width(what: str, value: Any) -> None:
@@ -72,51 +66,84 @@ def _width(what: str, value: Any) -> None:
         raise MalformedError(f"{what} must be a whole number from 1, got {value!r}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False)
 class Layer:
-    """One layer: its width n_l and its activation, with alpha where the activation takes one."""
+    """One layer: its width n_l and its activation, with the parameters of that.
+
+    They come in their order or by name: ``Layer(4, "elu", 0.3)``, ``Layer(4, "elu", alpha=0.3)``.
+    """
 
     width: int
     activation: str
-    alpha: float | None = None
+    #: In the order in which the activation's function takes them after z.
+    parameters: tuple[float, ...] = ()
 
-    def __post_init__(self) -> None:
-        _width("the width of a layer", self.width)
-        if self.activation not in ACTIVATIONS:
-            raise MalformedError(f"no activation is called {self.activation!r}")
-        object.__setattr__(self, "alpha", _parameter(self.activation, "alpha", self.alpha, ALPHA))
+    def __init__(self, width: int, activation: str, *parameters: float | None, **named: Any) -> None:
+        parameters = _together(parameters, named)
+        refuse_others(named, _OF_ACTIVATIONS, "Layer")
+        _width("the width of a layer", width)
+        row = ACTIVATION_ROWS.get(activation) if isinstance(activation, str) else None
+        if row is None:
+            raise MalformedError(f"no activation is called {activation!r}")
+        object.__setattr__(self, "width", width)
+        object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "parameters", _parameters(row, _OF_ACTIVATIONS, parameters, named))
+
+    def __repr__(self) -> str:
+        return _shown("Layer", {"width": self.width, "activation": self.activation, **self.named})
 
     @property
-    def parameters(self) -> tuple[float, ...]:
-        """The parameters of the activation, in the order in which its function takes them after z."""
-        return () if self.alpha is None else (self.alpha,)
+    def named(self) -> Mapping[str, float]:
+        """The parameters of the activation by name."""
+        return ACTIVATION_ROWS[self.activation].named(self.parameters)
+
+    @property
+    def alpha(self) -> float | None:
+        """The parameter that is called alpha, where the activation has one."""
+        return self.named.get("alpha")
 
     def to_json(self) -> dict[str, Any]:
-        """Give the layer as the document writes it."""
-        given = {"width": self.width, "activation": self.activation}
-        return given if self.alpha is None else {**given, "alpha": self.alpha}
+        """Return the layer as the document writes it."""
+        return {"width": self.width, "activation": self.activation, **self.named}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False)
 class Cost:
-    """The cost of one example, by name, with delta where it takes one."""
+    """The cost of one example, by name, with its parameters: ``Cost("huber", 0.5)``, ``Cost("huber", delta=0.5)``."""
 
     name: str
-    delta: float | None = None
+    #: In the order in which the cost's function takes them after a and y.
+    parameters: tuple[float, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.name not in COSTS:
-            raise MalformedError(f"no cost is called {self.name!r}")
-        object.__setattr__(self, "delta", _parameter(self.name, "delta", self.delta, DELTA))
+    def __init__(self, name: str, *parameters: float | None, **named: Any) -> None:
+        parameters = _together(parameters, named)
+        refuse_others(named, _OF_COSTS, "Cost")
+        row = COST_ROWS.get(name) if isinstance(name, str) else None
+        if row is None:
+            raise MalformedError(f"no cost is called {name!r}")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "parameters", _parameters(row, _OF_COSTS, parameters, named))
+
+    def __repr__(self) -> str:
+        return _shown("Cost", {"name": self.name, **self.named})
 
     @property
-    def parameters(self) -> tuple[float, ...]:
-        """The parameters of the cost, in the order in which its function takes them after a and y."""
-        return () if self.delta is None else (self.delta,)
+    def named(self) -> Mapping[str, float]:
+        """The parameters of the cost by name."""
+        return COST_ROWS[self.name].named(self.parameters)
+
+    @property
+    def delta(self) -> float | None:
+        """The parameter that is called delta, where the cost has one."""
+        return self.named.get("delta")
 
     def to_json(self) -> dict[str, Any]:
-        """Give the cost as the document writes it."""
-        return {"name": self.name} if self.delta is None else {"name": self.name, "delta": self.delta}
+        """Return the cost as the document writes it."""
+        return {"name": self.name, **self.named}
+
+
+def _shown(owner: str, arguments: Mapping[str, Any]) -> str:
+    return f"{owner}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .network import Array
+from .array import Array
 
 #: Takes the argument, then any exact arrays the function also depends on (a cost's targets).
 Formula = Callable[..., Any]

@@ -1,26 +1,32 @@
 """Each activation and cost against its definition and against itself, in 300-bit arithmetic.
 
-The value is what DESIGN.md says; the slope is the derivative of the value and the curvature that of the slope;
-the formulas of one list say the same; pieces meet where they should. A central difference is off by
+The value is what the formula says that people read; the slope is the derivative of the value and the curvature that of
+the slope; the formulas of one list say the same; pieces meet where they should. A central difference is off by
 c h² + O(h⁴): at h it is three times nearer to the derivative than to the difference at 2h.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import flint
 import numpy as np
 import pytest
 from flint import arb
-from gradparity.reference.activations import Elementwise, activation
-from gradparity.reference.costs import cost_function
+from gradparity.reference.activations import ACTIVATION_ROWS, Elementwise, activation
+from gradparity.reference.costs import COST_ROWS, cost_function
 from gradparity.reference.coupled import Coupled
-from gradparity.reference.network import ACTIVATIONS, COSTS, Cost, Layer
+from gradparity.reference.functions.formula import mathml, slope_mathml
+from gradparity.reference.functions.row import CostRow, Row, Targets
+from gradparity.reference.network import Cost, Layer
 from gradparity.reference.scalar import Formula, Piece, Scalar
+
+from .formulas import evaluated
 
 STEP = arb(2) ** -80
 #: The constants in the formulas are written to at least this many digits.
@@ -44,7 +50,7 @@ def matrix(rows: Any) -> Any:
 
 
 def derivative(function: Callable[[Any], Any], at: Any) -> tuple[Any, Any]:
-    """Give a central difference, and how far it may be from the derivative."""
+    """Return a central difference, and how far it may be from the derivative."""
     near, far = ((function(at + h) - function(at - h)) / (2 * h) for h in (STEP, 2 * STEP))
     return near, abs(near - far) + DIGITS * (1 + abs(near))
 
@@ -56,37 +62,52 @@ def is_derivative(slope: Any, function: Callable[[Any], Any], at: Any) -> bool:
 
 # ------------------------------------------------------------------------------------------- the scalar functions
 
-ALPHAS = {"leaky_relu": (0.01, 0.3), "elu": (1.0, 0.25), "celu": (1.0, 1.5)}
-LAYERS = [Layer(1, name, alpha) for name in ACTIVATIONS for alpha in ALPHAS.get(name, (None,))]
-ELEMENTWISE = [layer for layer in LAYERS if isinstance(activation(layer), Elementwise)]
+
+def drawn(row: Row) -> list[tuple[float, ...]]:
+    """Return the values that a campaign draws for a function's parameters."""
+    return list(itertools.product(*(one.drawn for one in row.parameters)))
+
+
+LAYERS = [Layer(1, name, *values) for name, row in ACTIVATION_ROWS.items() for values in drawn(row)]
+ELEMENTWISE = [layer for layer in LAYERS if not ACTIVATION_ROWS[layer.activation].coupled]
+ALL_COSTS = [Cost(name, *values) for name, row in COST_ROWS.items() for values in drawn(row)]
+
+
+class Function(NamedTuple):
+    """A scalar function, the row and the parameters that it is made from, and the targets that its formulas take."""
+
+    row: Row
+    parameters: tuple[float, ...]
+    scalar: Scalar
+    targets: tuple[float, ...] = ()
 
 
 def scalars(cost: Cost) -> list[Scalar]:
-    """Give the scalar functions that a cost is made of."""
+    """Return the scalar functions that a cost is made of."""
     cells = cost_function(cost).value.__closure__ or ()
     return [cell.cell_contents for cell in cells if isinstance(cell.cell_contents, Scalar)]
 
 
-#: name -> (function, the targets that its formulas take)
-FUNCTIONS: dict[str, tuple[Scalar, tuple[float, ...]]] = {
-    f"{layer.activation} {layer.alpha or ''}": (activation(layer).scalar, ())  # type: ignore[union-attr]
-    for layer in ELEMENTWISE
-}
-_ON_OUTPUTS = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
-for _cost in (*map(Cost, COSTS), Cost("huber", 1.345)):
-    for _scalar in scalars(_cost):
-        for _y in (0.0, 0.25, 1.0) if _cost.name in _ON_OUTPUTS else (None,):
-            FUNCTIONS[f"{_cost.name} {_cost.delta or ''} {'' if _y is None else _y}"] = (
-                _scalar,
-                () if _y is None else (_y,),
-            )
-#: Where a function is defined on part of the line only.
-DOMAINS = {"binary_cross_entropy ": (0.0, 1.0), "cross_entropy": (0.0, np.inf)}
+def functions() -> Iterator[Function]:
+    for layer in ELEMENTWISE:
+        sigma = activation(layer)
+        assert isinstance(sigma, Elementwise)
+        yield Function(ACTIVATION_ROWS[layer.activation], layer.parameters, sigma.scalar)
+    for cost in ALL_COSTS:
+        row = COST_ROWS[cost.name]
+        mixed = row.targets is Targets.PROBABILITIES  # these are no functions of a residual or of a margin
+        for scalar in scalars(cost):
+            for targets in ((0.0,), (0.25,), (1.0,)) if mixed else ((),):
+                yield Function(row, cost.parameters, scalar, targets)
+
+
+FUNCTIONS = {" ".join(map(str, (one.row.name, *one.parameters, *one.targets))): one for one in functions()}
 
 
 def points(piece: Piece, name: str) -> list[float]:
     """Points inside a piece: near its ends, in the middle, and far out."""
-    lo, hi = next((domain for key, domain in DOMAINS.items() if name.startswith(key)), (-np.inf, np.inf))
+    row = FUNCTIONS[name].row
+    lo, hi = (0.0, 1.0) if isinstance(row, CostRow) and row.on_probabilities else (-np.inf, np.inf)
     lo, hi = max(lo, piece.lo), min(hi, piece.hi)
     if np.isfinite(lo) and np.isfinite(hi):
         return [lo + share * (hi - lo) for share in (2.0**-20, 0.1, 0.4375, 0.8, 1 - 2.0**-20)]
@@ -99,10 +120,10 @@ def points(piece: Piece, name: str) -> list[float]:
 
 
 def everywhere(name: str) -> Iterator[tuple[Piece, Any, list[Any]]]:
-    function, targets = FUNCTIONS[name]
-    for piece in function.pieces:
+    function = FUNCTIONS[name]
+    for piece in function.scalar.pieces:
         for point in points(piece, name):
-            yield piece, arrays(point), [arrays(y) for y in targets]
+            yield piece, arrays(point), [arrays(y) for y in function.targets]
 
 
 def inconsistencies(piece: Piece, at: Any, exact: list[Any]) -> list[str]:
@@ -159,30 +180,31 @@ def test_the_smallest_error_in_a_formula_is_seen(name: str) -> None:
 
 # ------------------------------------------------------------------------------------------------------------ kinks
 
-#: The one-sided slopes at every kink; everywhere else that pieces meet, the slopes must meet as well.
-JUMPS: dict[str, dict[float, tuple[float | str, float | str]]] = {
-    "relu ": {0: (0, 1)},
-    "relu6 ": {0: (0, 1), 6: (1, 0)},
-    "leaky_relu 0.01": {0: (0.01, 1)},
-    "leaky_relu 0.3": {0: (0.3, 1)},
-    "elu 0.25": {0: (0.25, 1)},
-    "selu ": {0: ("1.7580993408473768599402175208123", "1.0507009873554804934193349852946")},
-    "hardtanh ": {-1: (0, 1), 1: (1, 0)},
-    "hardsigmoid ": {-3: (0, "0.16666666666666666666666666666666666667"),
-                     3: ("0.16666666666666666666666666666666666667", 0)},
-    "hardswish ": {-3: (0, -0.5), 3: (1.5, 1)},
-    "absolute_error  ": {0: (-1, 1)},
-    "hinge  ": {1: (-1, 0)},
-}  # fmt: skip
+_SIXTH = "0.16666666666666666666666666666666666667"
+_SELU = ("1.7580993408473768599402175208123", "1.0507009873554804934193349852946")
+
+#: The one-sided slopes at every kink, by the parameters; everywhere else that pieces meet, the slopes must meet too.
+JUMPS: dict[str, Callable[..., dict[float, tuple[float | str, float | str]]]] = {
+    "relu": lambda: {0: (0, 1)},
+    "relu6": lambda: {0: (0, 1), 6: (1, 0)},
+    "leaky_relu": lambda alpha: {0: (alpha, 1)},
+    "elu": lambda alpha: {0: (alpha, 1)},
+    "selu": lambda: {0: _SELU},
+    "hardtanh": lambda: {-1: (0, 1), 1: (1, 0)},
+    "hardsigmoid": lambda: {-3: (0, _SIXTH), 3: (_SIXTH, 0)},
+    "hardswish": lambda: {-3: (0, -0.5), 3: (1.5, 1)},
+    "absolute_error": lambda: {0: (-1, 1)},
+    "hinge": lambda: {1: (-1, 0)},
+}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_pieces_cover_the_line_are_continuous_and_jump_where_they_should(name: str) -> None:
-    function, targets = FUNCTIONS[name]
+    row, parameters, function, targets = FUNCTIONS[name]
     exact = [arrays(y) for y in targets]
     assert (function.pieces[0].lo, function.pieces[-1].hi) == (-np.inf, np.inf)
     assert function.kinks == tuple(piece.hi for piece in function.pieces[:-1])
-    jumps = dict(JUMPS.get(name, {}))
+    jumps = JUMPS[row.name](*parameters) if row.name in JUMPS else {}
     for left, right in itertools.pairwise(function.pieces):
         kink = arrays(left.hi)
         before, after = (piece.value[0](kink, *exact)[0] for piece in (left, right))
@@ -199,7 +221,7 @@ def test_pieces_cover_the_line_are_continuous_and_jump_where_they_should(name: s
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_in_floats_the_piece_is_found_and_a_kink_goes_to_the_left(name: str) -> None:
-    function, targets = FUNCTIONS[name]
+    _, _, function, targets = FUNCTIONS[name]
     exact = [np.array([y]) for y in targets]
     for piece in function.pieces:
         for point in (*points(piece, name), *([piece.hi] if np.isfinite(piece.hi) else [])):
@@ -211,115 +233,73 @@ def test_in_floats_the_piece_is_found_and_a_kink_goes_to_the_left(name: str) -> 
 # ------------------------------------------------------------------------------------------------------ definitions
 
 
-def _clip(z: Any, lo: Any, hi: Any) -> Any:
-    return min(max(z, arb(lo)), arb(hi))
+def near(given: Any, defined: Any) -> bool:
+    return all(
+        abs(one - other) <= DIGITS * (1 + abs(other))
+        for one, other in zip(np.ravel(given), np.ravel(defined), strict=True)
+    )
 
 
-def _log_sum_exp(z: Any) -> Any:
-    return sum(x.exp() for x in z).log()
-
-
-def _logistic(z: Any) -> Any:
-    return 1 / (1 + (-z).exp())
-
-
-def _softplus(z: Any) -> Any:
-    return (1 + z.exp()).log()
-
-
-_SELU_SCALE, _SELU_ALPHA = "1.0507009873554804934193349852946", "1.6732632423543772848170429916717"
-
-#: What DESIGN.md and the literature say that σ is.
-DEFINITIONS: dict[str, Callable[..., Any]] = {
-    "identity": lambda z: z,
-    "sigmoid": _logistic,
-    "tanh": lambda z: (z.exp() - (-z).exp()) / (z.exp() + (-z).exp()),
-    "relu": lambda z: max(z, arb(0)),
-    "relu6": lambda z: _clip(z, 0, 6),
-    "leaky_relu": lambda z, alpha: z if z > 0 else alpha * z,
-    "elu": lambda z, alpha: z if z > 0 else alpha * (z.exp() - 1),
-    "celu": lambda z, alpha: max(z, arb(0)) + min(arb(0), alpha * ((z / alpha).exp() - 1)),
-    "selu": lambda z: arb(_SELU_SCALE) * (z if z > 0 else arb(_SELU_ALPHA) * (z.exp() - 1)),
-    "gelu": lambda z: z * (1 + (z / arb(2).sqrt()).erf()) / 2,
-    "gelu_tanh": lambda z: z / 2 * (1 + ((2 / arb.pi()).sqrt() * (z + arb("0.044715") * z**3)).tanh()),
-    "silu": lambda z: z * _logistic(z),
-    "mish": lambda z: z * _softplus(z).tanh(),
-    "softplus": _softplus,
-    "softsign": lambda z: z / (1 + abs(z)),
-    "hardtanh": lambda z: _clip(z, -1, 1),
-    "hardsigmoid": lambda z: _clip(z / 6 + arb("0.5"), 0, 1),
-    "hardswish": lambda z: z * _clip(z + 3, 0, 6) / 6,
-    "log_sigmoid": lambda z: _logistic(z).log(),
-}
+AWAY_FROM_KINKS = (-37.0, -6.5, -3.25, -2.0, -0.75, -(2.0**-30), 2.0**-30, 0.75, 2.0, 3.25, 6.5, 37.0)
 
 
 @pytest.mark.parametrize("layer", ELEMENTWISE, ids=str)
-def test_an_activation_is_what_it_is_called(layer: Layer) -> None:
-    for z in (-37.0, -6.5, -3.25, -2.0, -0.75, -(2.0**-30), 2.0**-30, 0.75, 2.0, 3.25, 6.5, 37.0):
-        parameter = () if layer.alpha is None else (arb(layer.alpha),)
-        defined = DEFINITIONS[layer.activation](arb(z), *parameter)
-        given = activation(layer).value(arrays(z))[0]
-        assert abs(given - defined) <= DIGITS * (1 + abs(defined))
+def test_an_activation_is_what_its_formula_says(layer: Layer) -> None:
+    row, z = ACTIVATION_ROWS[layer.activation], arrays(*AWAY_FROM_KINKS)
+    sigma = activation(layer)
+    assert near(sigma.value(z), evaluated(row.formula, row, layer.parameters, z=z) + 0 * z)
+    if row.slope:
+        assert near(sigma.vjp(1, z), evaluated(row.slope, row, layer.parameters, z=z) + 0 * z)
 
-
-def _xlogx(y: Any) -> Any:
-    return y * y.log() if y > 0 else arb(0)
-
-
-def _huber(r: Any, delta: Any) -> Any:
-    return r * r / 2 if abs(r) <= delta else delta * (abs(r) - delta / 2)
-
-
-def _of_pairs(term: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda a, y, *delta: sum(term(a_j, y_j, *delta) for a_j, y_j in zip(a, y, strict=True))
-
-
-#: The table of costs in DESIGN.md, for one example.
-COST_DEFINITIONS: dict[str, Callable[..., Any]] = {
-    "half_squared_error": _of_pairs(lambda a, y: (a - y) ** 2 / 2),
-    "squared_error": _of_pairs(lambda a, y: (a - y) ** 2),
-    "absolute_error": _of_pairs(lambda a, y: abs(a - y)),
-    "huber": _of_pairs(lambda a, y, delta: _huber(a - y, delta)),
-    "log_cosh": _of_pairs(lambda a, y: (a - y).cosh().log()),
-    "hinge": _of_pairs(lambda a, y: max(arb(0), 1 - y * a)),
-    "squared_hinge": _of_pairs(lambda a, y: max(arb(0), 1 - y * a) ** 2),
-    "binary_cross_entropy": _of_pairs(lambda a, y: -(y * a.log() + (1 - y) * (1 - a).log())),
-    "binary_cross_entropy_with_logits": _of_pairs(
-        lambda a, y: -(y * _logistic(a).log() + (1 - y) * (1 - _logistic(a)).log())
-    ),
-    "cross_entropy": _of_pairs(lambda a, y: -y * a.log()),
-    "softmax_cross_entropy": lambda a, y: (
-        -sum(y_j * (a_j - _log_sum_exp(a)) for a_j, y_j in zip(a, y, strict=True))
-    ),
-    "negative_log_likelihood": _of_pairs(lambda a, y: -y * a),
-    "kl_divergence": _of_pairs(lambda a, y: _xlogx(y) - y * a),
-    "poisson": _of_pairs(lambda a, y: a.exp() - y * a),
-}
 
 _PROBABLE = [[0.125, 0.75, 0.5], [0.9, 2.0**-20, 0.25]]
 _REAL = [[-0.75, 2.5, 0.3], [1.75, -6.0, -0.0625]]
 _SHARES = [[0.0, 0.75, 0.5], [1.0, 0.25, 0.0]]  # of a distribution, but not summing to 1
-_TARGETS = {"hinge": [[1, -1, 1], [-1, -1, 1]], "squared_hinge": [[1, -1, 1], [-1, -1, 1]]} | {
-    name: _SHARES
-    for name in COSTS
-    if "entropy" in name or name in ("negative_log_likelihood", "kl_divergence")
+_TARGETS = {
+    Targets.SIGNS: [[1, -1, 1], [-1, -1, 1]],
+    Targets.PROBABILITIES: _SHARES,
+    Targets.DISTRIBUTIONS: _SHARES,
 }
 
 
 def outputs_and_targets(cost: str) -> tuple[Any, Any]:
-    outputs = _PROBABLE if cost in ("binary_cross_entropy", "cross_entropy") else _REAL
-    return matrix(outputs), matrix(_TARGETS.get(cost, [[0.5, -1.0, 0.25], [2.0, 0.0, 3.0]]))
-
-
-ALL_COSTS = [*map(Cost, COSTS), Cost("huber", 0.5)]
+    row = COST_ROWS[cost]
+    outputs = _PROBABLE if row.on_probabilities else _REAL
+    return matrix(outputs), matrix(_TARGETS.get(row.targets, [[0.5, -1.0, 0.25], [2.0, 0.0, 3.0]]))
 
 
 @pytest.mark.parametrize("cost", ALL_COSTS, ids=str)
-def test_a_cost_is_what_it_is_called(cost: Cost) -> None:
-    a, y = outputs_and_targets(cost.name)
-    parameter = () if cost.delta is None else (arb(cost.delta),)
-    defined = sum(COST_DEFINITIONS[cost.name](*rows, *parameter) for rows in zip(a, y, strict=True))
-    assert abs(cost_function(cost).value(a, y) - defined) <= DIGITS * (1 + abs(defined))
+def test_a_cost_is_what_its_formula_says(cost: Cost) -> None:
+    (a, y), row, function = outputs_and_targets(cost.name), COST_ROWS[cost.name], cost_function(cost)
+    defined = sum(
+        evaluated(row.formula, row, cost.parameters, a=one, y=of_it) for one, of_it in zip(a, y, strict=True)
+    )
+    assert near(function.value(a, y), defined)
+    for one, of_it in zip(a, y, strict=True) if row.slope else ():
+        slope = evaluated(row.slope, row, cost.parameters, a=one, y=of_it)
+        assert near(function.gradient(one[None], of_it[None]), slope + 0 * one)
+
+
+def test_a_wrong_formula_would_be_noticed() -> None:
+    row, z = ACTIVATION_ROWS["elu"], arrays(*AWAY_FROM_KINKS)
+    assert not near(
+        activation(Layer(1, "elu", 0.25)).value(z), evaluated("z if z > 0 else exp(z) - 1", row, (0.25,), z=z)
+    )
+
+
+@pytest.mark.parametrize("row", [*ACTIVATION_ROWS.values(), *COST_ROWS.values()], ids=lambda row: row.name)
+def test_what_people_read_is_a_sentence_and_mathml(row: Row) -> None:
+    assert re.fullmatch(r"[A-Za-z][^\n]*\.", row.says)
+    for written in filter(None, (mathml(row), slope_mathml(row))):
+        assert ElementTree.fromstring(written).tag == "{http://www.w3.org/1998/Math/MathML}math"
+
+
+def test_a_formula_is_written_as_people_write_it() -> None:
+    """Parentheses where they are needed and nowhere else, and an index of its own for each sum."""
+    read = {name: "".join(ElementTree.fromstring(mathml(COST_ROWS[name])).itertext()) for name in COST_ROWS}
+    assert read["poisson"] == "C=∑j(eaj-yj\u2062aj)"
+    assert read["softmax_cross_entropy"] == "C=-∑jyj\u2062log\u2061(eaj∑keak)"
+    assert read["huber"] == "C=∑j{12\u2062(aj-yj)2if |aj-yj|≤δδ\u2062(|aj-yj|-12\u2062δ)otherwise"
 
 
 def not_derivatives(value: Callable[[Any], Any], gradient: Any, at: Any) -> list[tuple[int, ...]]:
@@ -350,16 +330,17 @@ def test_the_gradient_of_a_cost_is_its_derivative(cost: Cost) -> None:
 # ---------------------------------------------------------------------------------- the activations that are coupled
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-def test_a_coupled_activation_is_what_it_is_called(name: str) -> None:
-    z = matrix([[0.3, -1.5, 2.0], [-40.0, 0.0, 30.0]])
-    given = activation(Layer(3, name)).value(z)
-    for i, j in np.ndindex(*z.shape):
-        log_softmax = z[i, j] - _log_sum_exp(z[i])
-        assert given[i, j].overlaps(log_softmax if name == "log_softmax" else log_softmax.exp())
+COUPLED = [name for name, row in ACTIVATION_ROWS.items() if row.coupled]
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("name", COUPLED)
+def test_a_coupled_activation_is_what_its_formula_says(name: str) -> None:
+    z, row = matrix([[0.3, -1.5, 2.0], [-40.0, 0.0, 30.0]]), ACTIVATION_ROWS[name]
+    for given, one in zip(activation(Layer(3, name)).value(z), z, strict=True):
+        assert near(given, evaluated(row.formula, row, row.defaults, z=one))
+
+
+@pytest.mark.parametrize("name", COUPLED)
 def test_the_vjp_of_a_coupled_activation_is_a_derivative(name: str) -> None:
     sigma = activation(Layer(3, name))
     assert isinstance(sigma, Coupled)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from gradparity.adapters.reference import Reference
 from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.reference.costs import COST_ROWS
 from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import exact_gradients
 from gradparity.reference.interval import Interval
@@ -39,13 +40,6 @@ from gradparity.reference.rounding.model import model
 from .adversary import BITS, Adversary, Run, by_dice, of_the_chain, of_the_links, reach
 from .test_affine import affine_intervals
 
-#: What the last layer has to be where a cost does not take any output.
-LAST = {
-    "binary_cross_entropy": "sigmoid",
-    "cross_entropy": "softmax",
-    "negative_log_likelihood": "log_softmax",
-    "kl_divergence": "log_softmax",
-}
 NAMES = (*ACTIVATIONS, *COSTS)
 LOOSENESS = Path(__file__).parents[1] / "docs" / "looseness.md"
 
@@ -54,7 +48,7 @@ def network(name: str, depth: int, reduction: str = "mean") -> Architecture:
     """A network with an activation in every layer, or with a cost behind its last."""
     cost = name if name in COSTS else "half_squared_error"
     hidden = name if name in ACTIVATIONS else "tanh"
-    last = hidden if name in ACTIVATIONS else LAST.get(name, "identity")
+    last = hidden if name in ACTIVATIONS else COST_ROWS[name].below("identity")
     layers = [Layer(2 + l % 2, hidden) for l in range(depth - 1)]
     return Architecture(2, (*layers, Layer(3, last)), Cost(cost), reduction)
 

@@ -16,7 +16,7 @@ from gradparity.harness.held import margins
 from gradparity.harness.verdict import Verdict
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.probes import of_activation, of_cost
-from gradparity.reference.activations import activation
+from gradparity.reference.activations import ACTIVATION_ROWS, activation
 from gradparity.reference.costs import cost_function
 from gradparity.reference.coupled import log_softmax, softmax
 from gradparity.reference.enclosure import enclose
@@ -38,7 +38,7 @@ def forward(case: Case) -> Gradients:
         return at_the_cost(t) / case.dtype.type(divisor)
 
     def through(layer: Layer, z: Array, t: Array) -> Array:
-        if layer.activation in ("softmax", "log_softmax"):
+        if ACTIVATION_ROWS[layer.activation].coupled:
             s = softmax(z)
             away: Array = t - (s * t).sum(axis=-1, keepdims=True)
             return away if layer.activation == "log_softmax" else np.asarray(s * away)

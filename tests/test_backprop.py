@@ -26,7 +26,7 @@ from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference import backprop as backprop_module
 from gradparity.reference.activations import Elementwise, activation
 from gradparity.reference.backprop import backprop
-from gradparity.reference.costs import cost_function
+from gradparity.reference.costs import COST_ROWS, cost_function
 from gradparity.reference.enclosure import enclose
 from gradparity.reference.exact import exact_gradients
 from gradparity.reference.interval import Interval
@@ -47,16 +47,9 @@ STEP = flint.arb(2) ** -40
 DIGITS = flint.arb(10) ** -30
 Backprop = Callable[..., Gradients]
 
-#: The activation below a cost that is defined on probabilities, or on their logarithms.
-BELOW = {
-    "binary_cross_entropy": "sigmoid",
-    "cross_entropy": "softmax",
-    "negative_log_likelihood": "log_softmax",
-    "kl_divergence": "log_softmax",
-}
 #: Every activation in every layer, then every cost, with both reductions.
 NETWORKS = [(name, "half_squared_error", "mean", name) for name in ACTIVATIONS] + [
-    ("tanh", name, reduction, BELOW.get(name, "softsign"))
+    ("tanh", name, reduction, COST_ROWS[name].below("softsign"))
     for name, reduction in zip(COSTS, itertools.cycle(["sum", "mean"]), strict=False)
 ]
 
@@ -299,7 +292,7 @@ def test_shapes_and_what_is_kept(reduction: str) -> None:
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("cost", COSTS)
 def test_the_whole_is_the_mean_or_the_sum_of_its_parts(cost: str, reduction: str) -> None:
-    case = small_case("tanh", cost, reduction, BELOW.get(cost, "identity"))
+    case = small_case("tanh", cost, reduction, COST_ROWS[cost].below("identity"))
     parts = [
         answered(Case(case.architecture, case.parameters, case.x[i : i + 1], case.y[i : i + 1]))
         for i in range(case.batch)

@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
-from gradparity.harness.campaign import LATTICE_EVERY, Settings, draw_cases
+from gradparity.harness.campaign import Settings, draw_cases, lattice_every
 from gradparity.property_tests import strategies
 from gradparity.property_tests.strategies import SIZES, Turn, precision_of, structure_at, turn_of
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES
 
 NUMBERS = "0123"
+EVERY = lattice_every(len(ACTIVATIONS))
 
 KINDS: dict[str, tuple[Callable[[Turn], object], Sequence[object]]] = {
     "activation": (lambda turn: turn.activation, ACTIVATIONS),
@@ -27,13 +28,18 @@ KINDS: dict[str, tuple[Callable[[Turn], object], Sequence[object]]] = {
 }
 
 
-def missed(number: int, precisions: int, *kinds: str) -> set[tuple[object, ...]]:
+def missed(
+    number: int, precisions: int, *kinds: str, functions: tuple[tuple[str, ...], ...] = (ACTIVATIONS, COSTS)
+) -> set[tuple[object, ...]]:
     """Give what the first so many structures of a campaign do not have, of all combinations; the precision first."""
     takes, all_of = zip(*(KINDS[kind] for kind in kinds), strict=True)
     found = {
-        (int(precision_of(index, NUMBERS[:precisions])), *(take(turn_of(index)) for take in takes))
+        (
+            int(precision_of(index, NUMBERS[:precisions])),
+            *(take(turn_of(index, *functions)) for take in takes),
+        )
         for index in range(number)
-        if index % LATTICE_EVERY != LATTICE_EVERY - 1  # which are drawn otherwise
+        if index % EVERY != EVERY - 1  # which are drawn otherwise
     }
     return set(product(range(precisions), *all_of)) - found
 
@@ -42,8 +48,8 @@ def missed(number: int, precisions: int, *kinds: str) -> set[tuple[object, ...]]
     ("kind", "precisions", "cases"),
     [
         ("sizes", 2, 256), ("sizes", 3, 640), ("sizes", 4, 896), ("depth", 2, 256), ("depth", 3, 640),
-        ("depth", 4, 640), ("activation", 2, 768), ("activation", 3, 1536), ("activation", 4, 1536),
-        ("cost", 2, 640), ("cost", 3, 1280), ("cost", 4, 3200),
+        ("depth", 4, 640), ("activation", 2, 768), ("activation", 3, 1536), ("activation", 4, 2304),
+        ("cost", 2, 640), ("cost", 3, 1536), ("cost", 4, 3200),
     ],
 )  # fmt: skip
 def test_every_precision_meets_every_kind(kind: str, precisions: int, cases: int) -> None:
@@ -53,8 +59,8 @@ def test_every_precision_meets_every_kind(kind: str, precisions: int, cases: int
 @pytest.mark.parametrize(
     ("one", "other", "cases"),
     [
-        ("depth", "sizes", 1280), ("activation", "sizes", 3200), ("cost", "sizes", 3840),
-        ("activation", "cost", 5120), ("cost", "depth", 5120), ("activation", "depth", 8960),
+        ("depth", "sizes", 1280), ("activation", "sizes", 3200), ("cost", "sizes", 5120),
+        ("activation", "cost", 5632), ("cost", "depth", 5120), ("activation", "depth", 8960),
     ],
 )  # fmt: skip
 def test_all_pairs_are_met(one: str, other: str, cases: int) -> None:
@@ -69,7 +75,7 @@ def test_and_in_both_precisions_in_the_end() -> None:
 
 def test_lattices_come_in_every_precision() -> None:
     for precisions in (2, 3, 4):
-        lattices = range(LATTICE_EVERY - 1, 100, LATTICE_EVERY)
+        lattices = range(EVERY - 1, 100, EVERY)
         assert {precision_of(i, NUMBERS[:precisions]) for i in lattices} == set(NUMBERS[:precisions])
 
 
@@ -87,9 +93,18 @@ def test_so_it_is_where_few_are_asked_for(activations: int, costs: int) -> None:
 
 def test_a_period_that_is_in_step_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it once was: 64 is one more than three times the activations, and a multiple of the kinds of sizes."""
+    once = ACTIVATIONS[:21], COSTS[:14]
     monkeypatch.setattr(strategies, "SIZES_MOVE", 64)
-    assert missed(31, 2, "sizes")
-    assert len(missed(400, 1, "activation", "sizes")) > 30
+    assert missed(31, 2, "sizes", functions=once)
+    assert len(missed(400, 1, "activation", "sizes", functions=once)) > 30
+
+
+@pytest.mark.parametrize("number", [1, 11, 13, 20, 21, 22])
+def test_no_activation_loses_its_turns_to_the_lattices(number: int) -> None:
+    every = lattice_every(number)
+    assert {index % number for index in range(every * number) if index % every != every - 1} == set(
+        range(number)
+    )
 
 
 def test_what_is_drawn_has_what_its_turn_says() -> None:

@@ -21,6 +21,8 @@ import pytest
 from gradparity.adapters.implementation import Implementation, UnsupportedError
 from gradparity.adapters.modes import defaults, every_mode
 from gradparity.adapters.registry import available
+from gradparity.reference.costs import COST_ROWS
+from gradparity.reference.functions.row import Targets
 from gradparity.reference.network import (
     ACTIVATIONS,
     COSTS,
@@ -42,28 +44,16 @@ OTHER_MODES = tuple(name for name in every_mode() if name not in IMPLEMENTATIONS
 WITHOUT_FLOAT64 = ("keras:torch", "keras:jax")
 SAMPLE = ("mish softmax_cross_entropy",)
 
-#: The activation below a cost that is defined only on probabilities, or only on log-probabilities.
-BELOW = {
-    "binary_cross_entropy": "sigmoid",
-    "cross_entropy": "softmax",
-    "negative_log_likelihood": "log_softmax",
-    "kl_divergence": "log_softmax",
-}
 Rows = list[list[float]]
 SIGNS: Rows = [[1, -1, 1], [-1, -1, 1]]
 PROBABILITIES: Rows = [[0.25, 0, 0.75], [1, 0, 0]]
 COUNTS: Rows = [[0, 3, 1], [2, 0, 5]]
 #: The targets of a cost that is not defined on, or not used with, all numbers.
-TARGETS: dict[str, Rows] = {
-    "hinge": SIGNS,
-    "squared_hinge": SIGNS,
-    "binary_cross_entropy": PROBABILITIES,
-    "binary_cross_entropy_with_logits": PROBABILITIES,
-    "cross_entropy": PROBABILITIES,
-    "softmax_cross_entropy": PROBABILITIES,
-    "negative_log_likelihood": PROBABILITIES,
-    "kl_divergence": PROBABILITIES,
-    "poisson": COUNTS,
+TARGETS: dict[Targets, Rows] = {
+    Targets.SIGNS: SIGNS,
+    Targets.PROBABILITIES: PROBABILITIES,
+    Targets.DISTRIBUTIONS: PROBABILITIES,
+    Targets.COUNTS: COUNTS,
 }
 
 #: Weighted inputs with every kink among them, and far out, where a careless formula gives 0 · inf.
@@ -112,15 +102,15 @@ def without_a_kernel(framework: str) -> Any:
 
 def network(activation: str, cost: str, precision: str = "float64", reduction: str = "mean") -> Case:
     """A case of two layers, batch 2: ``activation``, and then what ``cost`` needs below it."""
-    rng = np.random.default_rng(5)
+    rng, row = np.random.default_rng(5), COST_ROWS[cost]
     layers = (
         Layer(4, activation, ALPHA.get(activation)),
-        Layer(3, BELOW.get(cost, "identity")),
+        Layer(3, row.below("identity")),
     )
-    architecture = Architecture(5, layers, Cost(cost, 0.75 if cost == "huber" else None), reduction)
+    architecture = Architecture(5, layers, Cost(cost, *[0.75 for _ in row.parameters]), reduction)
     draws = [rng.normal(size=shape) for shape in ((4, 5), (3, 4), (4,), (3,), (2, 5), (2, 3))]
     W1, W2, b1, b2, x, y = (draw.astype(DTYPES[precision]) for draw in draws)
-    y = np.array(TARGETS.get(cost, y), y.dtype)
+    y = np.array(TARGETS.get(row.targets, y), y.dtype)
     return Case(architecture, Parameters((W1, W2), (b1, b2)), x, y, precision)
 
 

@@ -27,11 +27,10 @@ from gradparity.property_tests.lattices import (
     lattice_structures,
 )
 from gradparity.property_tests.regimes import BY_NAME, REGIMES, case
-from gradparity.reference.activations import Elementwise, activation
+from gradparity.reference.activations import ACTIVATION_ROWS, Elementwise, activation
 from gradparity.reference.backprop import backprop
 from gradparity.reference.exact import exact_gradients
 from gradparity.reference.network import (
-    ACTIVATIONS,
     COSTS,
     DTYPES,
     Architecture,
@@ -515,7 +514,8 @@ def test_without_ties_no_weighted_input_lies_on_a_kink() -> None:
 
 def test_a_draw_depends_on_its_arguments_alone_and_all_costs_come() -> None:
     assert [lattice_structure_at(5, i) for i in range(3)] == [lattice_structure_at(5, i) for i in range(3)]
-    assert {one.architecture.cost.name for one in structures(7)} == set(EXACT_COSTS)
+    costs = {one.architecture.cost.name for one in structures(len(EXACT_COSTS))}
+    assert costs == set(EXACT_COSTS)
     assert {layer.activation for one in structures(40) for layer in one.architecture.layers} == set(
         EXACT_ACTIVATIONS
     )
@@ -540,9 +540,12 @@ def test_the_lists_of_what_is_exact_are_complete() -> None:
         arrays = given_arrays("float64", [[1.0]], [0.0], [[-0.75]], [[y]])
         return whole(lattice(Case(network, *arrays, "float64")))
 
-    alpha = {"leaky_relu": 0.25, "elu": 1.0, "celu": 1.0}
     activations = {
-        name for name in ACTIVATIONS if certain(Layer(1, name, alpha.get(name)), "half_squared_error")
+        name
+        for name, row in ACTIVATION_ROWS.items()
+        if certain(
+            Layer(1, name, *[(*one.exact, one.default)[0] for one in row.parameters]), "half_squared_error"
+        )
     }
     assert activations == set(EXACT_ACTIVATIONS)
     assert {cost for cost in COSTS if certain(Layer(1, "identity"), cost)} == set(EXACT_COSTS)

@@ -11,6 +11,8 @@ from gradparity.adapters.reference import load
 from gradparity.harness.verdict import Verdict
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference import names
+from gradparity.reference.activations import ACTIVATION_ROWS
+from gradparity.reference.costs import COST_ROWS
 from gradparity.reference.interval import Interval, RankOne
 from gradparity.reference.links import Links
 from gradparity.reference.network import ACTIVATIONS, COSTS
@@ -31,12 +33,11 @@ REGIMES = (
     "mixed_magnitudes",
     "not_finite",
 )
-COUPLED = ("softmax", "log_softmax")
+COUPLED = [name for name, row in ACTIVATION_ROWS.items() if row.coupled]
 
 
 def asked(activation: str, cost: str, regime: str, precision: str) -> Case:
-    last = {"kl_divergence": "log_softmax", "negative_log_likelihood": "log_softmax"}.get(cost, "sigmoid")
-    layers = (Layer(WIDTH, "tanh"), Layer(WIDTH, activation), Layer(WIDTH, last))
+    layers = (Layer(WIDTH, "tanh"), Layer(WIDTH, activation), Layer(WIDTH, COST_ROWS[cost].below("sigmoid")))
     return case(Architecture(WIDTH, layers, Cost(cost)), BATCH, BY_NAME[regime], 3, precision)
 
 

@@ -1,93 +1,98 @@
-"""A row's text is compiled, printed and named as its author meant it."""
+"""A function is one row: nothing else in the product lists functions."""
 
 from __future__ import annotations
 
-import math
-import traceback
+import ast
+from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
+import gradparity
 import pytest
-from gradparity.adapters.rows import Row, Text, compiled, labels
+from gradparity.reference.activations import ACTIVATION_ROWS
+from gradparity.reference.costs import COST_ROWS
+from gradparity.reference.functions.parameter import Parameter
+from gradparity.reference.functions.row import Row
+from gradparity.reference.network import Cost, Layer, MalformedError
+from gradparity.reference.rounding.model import model
 
-NAMES = {"np": "numpy", "linalg": "numpy.linalg", "math": "math"}
+ROOT = Path(gradparity.__file__).parent
+ROWS: list[Row] = [*ACTIVATION_ROWS.values(), *COST_ROWS.values()]
+NAMES = {row.name for row in ROWS}
 
-
-def one(row: Row, *arguments: float) -> float:
-    return float(compiled({"own": row}, NAMES, "a library")["own"](*arguments))
-
-
-def text(source: str) -> Text:
-    return Text("own", source, frozenset(NAMES))
-
-
-def test_an_expression_is_a_function_of_z_and_then_of_its_parameters() -> None:
-    assert one(Row("np.where(z > 0, z, slope * z) + shift"), -2.0, 0.5, 10.0) == 9.0
-    assert text("shift + slope * z").arguments == ("z", "shift", "slope")
-
-
-def test_a_cost_is_a_function_of_a_and_y_in_that_order() -> None:
-    assert one(Row("beta * (y - a)"), 1.0, 3.0, 10.0) == 20.0
-    assert text("np.sum(beta * max(y, a))").arguments == ("a", "y", "beta")
-    assert text("np.sum(a)").arguments == ("a", "y")
-
-
-def test_a_definition_keeps_its_own_signature() -> None:
-    row = Row(
-        """
-        def own(a, y, second, first):
-            # A comment is printed with it.
-            r = a - y
-            return first * r + second
-        """
-    )
-    assert one(row, 5.0, 3.0, 7.0, 10.0) == 27.0
-    assert text(row.text).definition.startswith("def own(a, y, second, first):\n    # A comment")
-    assert text(row.text).applied(["a2", "y", "0.5", "2.0"]) == "own(a2, y, 0.5, 2.0)"
+#: Files of the product in which a function's name may stand, and why; adapters have rows of their own.
+ALLOWED = {
+    "reference/activations.py": "the rows",
+    "reference/costs.py": "the rows",
+    "reference/rounding/model.py": "tanh and sigmoid are elementary functions here",
+    "reference/rounding/spans.py": "tanh and sigmoid are elementary functions here",
+    "property_tests/probes.py": "what shows another function by itself: the identity, and a cost that is linear",
+    "harness/shrink.py": "the same, in which a layer is shown alone",
+    "harness/vector_cases.py": "the architectures of the frozen vectors",
+    "reports/script.py": "how frameworks write each function",
+}
 
 
-def test_an_expression_may_name_a_function_called_like_itself() -> None:
-    assert compiled({"exp": Row("exp(z)")}, {"exp": math.exp}, "a library")["exp"](0.0) == 1.0
+def product() -> Iterator[Path]:
+    for room in ("reference", "property_tests", "harness", "reports"):
+        yield from (path for path in (ROOT / room).rglob("*.py") if not path.name.startswith("test_"))
 
 
-def test_values_are_put_in_the_place_of_names_only() -> None:
-    """Not in that of an option or an attribute with the same name."""
-    written = text("np.loss(a, y, delta=delta).a").applied(["a2", "y", "0.5"])
-    assert written == "np.loss(a2, y, delta=0.5).a"
-    assert text("z").applied(["z1"]) == "z1"
+def named_in(source: str) -> set[str]:
+    """Return the functions whose names are strings in a program."""
+    constants = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    return {value for value in constants if isinstance(value, str) and value in NAMES}
 
 
-def test_the_label_is_the_function_that_is_called() -> None:
-    rows = {
-        "plain": Row("np.exp(z)"),
-        "with options": Row("linalg.norm(a, y, axis=-1, ord=order, keepdims=True)"),
-        "written": Row("1 - np.exp(-z)", "composed: 1 - e^-z"),
+def test_nothing_but_the_rows_names_functions() -> None:
+    listed = {
+        str(path.relative_to(ROOT)): found for path in product() if (found := named_in(path.read_text()))
     }
-    assert labels(rows, NAMES) == {
-        "plain": "np.exp",
-        "with options": "numpy.linalg.norm",
-        "written": "composed: 1 - e^-z",
-    }
+    assert {path: names for path, names in listed.items() if path not in ALLOWED} == {}
+    assert named_in("LAST = {'poisson': 1}") == {"poisson"}
 
 
-@pytest.mark.parametrize(
-    "source", ["z", "2 * np.exp(z)", "np.exp(-z)", "np.exp(z).sum()", "np.exp(np.exp(z))"]
-)
-def test_what_is_not_a_call_of_one_function_needs_a_label(source: str) -> None:
-    with pytest.raises(ValueError, match="own needs a label"):
-        labels({"own": Row(source)}, NAMES)
+def test_names_are_told_apart_and_refer_to_functions() -> None:
+    assert len(NAMES) == len(ROWS)
+    assert {name for row in COST_ROWS.values() for name in row.last} <= set(ACTIVATION_ROWS)
 
 
-def test_a_traceback_shows_the_line_of_the_text() -> None:
-    function = compiled({"own": Row("np.no_such_function(z)")}, NAMES, "a library")["own"]
-    with pytest.raises(AttributeError) as raised:
-        function(1.0)
-    shown = "".join(traceback.format_exception(raised.value))
-    assert 'File "<a library: own>"' in shown
-    assert "return np.no_such_function(z)" in shown
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_parameter_is_tried_with_its_default_and_with_what_it_may_be(row: Row) -> None:
+    for one in row.parameters:
+        assert one.default in one.drawn
+        assert all(value in one.allowed for value in (*one.drawn, *one.exact, *row.probed, *row.frozen))
+        assert bool(one.exact) == row.exact
 
 
-def test_classes_are_taken_where_every_target_is_one_hot() -> None:
-    row, one_hot = Row("-(y * a).sum()", classes="pick(a, y)"), np.eye(3)[[2, 0]]
-    assert row.classes_of(one_hot).tolist() == [2, 0]  # type: ignore[union-attr]
-    assert row.classes_of(one_hot / 2) is None
-    assert Row("-(y * a).sum()").classes_of(one_hot) is None
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_function_s_parameters_come_in_their_order_or_by_name(row: Row) -> None:
+    def made(*values: float, **named: float) -> Layer | Cost:
+        return (
+            Cost(row.name, *values, **named)
+            if row.name in COST_ROWS
+            else Layer(2, row.name, *values, **named)
+        )
+
+    assert made().parameters == row.defaults
+    tried = [one.drawn[-1] for one in row.parameters]
+    assert made(*tried) == made(**{one.name: value for one, value in zip(row.parameters, tried, strict=True)})
+    assert made(*tried).to_json().items() >= row.named(tuple(tried)).items()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nothing'"):
+        made(nothing=1.0)
+    with pytest.raises((TypeError, MalformedError), match=f"{row.name} takes"):
+        made(*tried, 1.0)
+    for one in row.parameters:
+        with pytest.raises(MalformedError, match=f"{row.name} needs a {one.allowed.words} {one.name}, got 0"):
+            made(**{one.name: 0})
+
+
+def test_what_is_shown_is_an_elementary_function() -> None:
+    shown = [row.shows.function for row in (*ACTIVATION_ROWS.values(), *COST_ROWS.values()) if row.shows]
+    assert len(set(shown)) == len(shown)
+    assert set(shown) <= set(model("float64").K)
+
+
+def test_two_values_for_one_parameter_are_refused() -> None:
+    with pytest.raises(TypeError, match="elu got two values for alpha"):
+        Layer(2, "elu", 0.3, alpha=0.3)
+    assert Parameter("alpha", 1.0, (1.0,)).checked("elu", None) == 1.0

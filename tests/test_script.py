@@ -15,7 +15,8 @@ from gradparity import Architecture, Case, Cost, Layer
 from gradparity.adapters.modes import FRAMEWORKS
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME, case
-from gradparity.reference.network import ACTIVATIONS, ALPHA, COSTS
+from gradparity.reference.activations import ACTIVATION_ROWS
+from gradparity.reference.network import ACTIVATIONS, COSTS
 from gradparity.reports.script import IDIOMS, ScriptError, script
 
 
@@ -23,7 +24,8 @@ def networks() -> list[Case]:
     """Every activation and every cost, in as few networks as that takes; and one whose targets are one-hot."""
     found = []
     hidden = itertools.cycle(
-        [*(Layer(3, name) for name in ACTIVATIONS), *(Layer(3, name, 0.3) for name in ALPHA)]
+        [*(Layer(3, name) for name in ACTIVATIONS),
+         *(Layer(3, name, 0.3) for name, row in ACTIVATION_ROWS.items() if row.parameters)]
     )
     for i, name in enumerate(COSTS):
         last = Layer(1, "sigmoid") if name == "binary_cross_entropy" else Layer(3, "identity")

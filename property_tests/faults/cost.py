@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from ...reference.backprop import averaged
+from ...reference.costs import COST_ROWS
 from ...reference.coupled import softmax
 from ...reference.elementary import log
+from ...reference.functions.row import Targets
 from ...reference.number import Number
 from ...reference.steps import Step
 from .fault import Change, Site, fault, plain
 
 Does = Callable[..., Any]
 
-_OF_RESIDUALS = ("half_squared_error", "squared_error", "absolute_error", "huber", "log_cosh")
+#: The costs of a - y: the targets of all others are of some kind.
+_OF_RESIDUALS = [name for name, row in COST_ROWS.items() if row.targets is Targets.ANY]
 
 
 @fault(3, "1/m missing", "BP1", "a mean; m > 1", at="g")

@@ -1,0 +1,121 @@
+"""The sigmoidal activations, and the sigmoid's integral and logarithm: softplus and log_sigmoid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..elementary import exp, log1p, sigmoid, tanh
+from ..scalar import Piece, Scalar, smooth
+from .elementwise import Elementwise, product_rule
+
+
+def logistic() -> Elementwise:
+    """Make 1 / (1 + e^-z)."""
+
+    def curvature(z: Any) -> Any:
+        a = sigmoid(z)
+        return a * (1 - a) * (1 - 2 * a)
+
+    return Elementwise(
+        smooth(
+            [sigmoid],
+            [lambda z: sigmoid(z) * sigmoid(-z), lambda z: sigmoid(z) * (1 - sigmoid(z))],
+            curvature,
+        )
+    )
+
+
+def hyperbolic_tangent() -> Elementwise:
+    """Make tanh."""
+
+    def slope(z: Any) -> Any:
+        a = tanh(z)
+        return 1 - a * a
+
+    def slope_factored(z: Any) -> Any:
+        a = tanh(z)
+        return (1 - a) * (1 + a)
+
+    return Elementwise(smooth([tanh], [slope, slope_factored], lambda z: -2 * tanh(z) * slope(z)))
+
+
+#: e^80 is finite in float32 (and 0.06 of its largest number); e^88.8 is not.
+_BEFORE_OVERFLOW = 80.0
+
+
+def softplus_below(z: Any) -> Any:
+    """log(1 + e^z), as it is computed below zero."""
+    return log1p(exp(z))
+
+
+def softplus_above(z: Any) -> Any:
+    """z + log(1 + e^-z), as softplus is computed above zero."""
+    return z + log1p(exp(-z))
+
+
+def softplus() -> Elementwise:
+    """Make log(1 + e^z)."""
+
+    def curvature(z: Any) -> Any:
+        return sigmoid(z) * sigmoid(-z)
+
+    below = Piece([softplus_below], [sigmoid, lambda z: exp(z - softplus_below(z))], curvature, hi=0)
+    above = Piece(
+        [softplus_above, softplus_below],
+        [sigmoid, lambda z: exp(z - softplus_above(z)), lambda z: exp(z - softplus_below(z))],
+        curvature,
+        lo=0,
+        within=_BEFORE_OVERFLOW,
+    )
+    # The upstream times e^z, and then divided by 1 + e^z; who does that stops at z = 20, where it makes no difference
+    # in float32.
+    return Elementwise(Scalar((below, above)), growth=lambda size: np.exp(np.minimum(size, 20.0)))
+
+
+def log_sigmoid() -> Elementwise:
+    """Make -log(1 + e^-z)."""
+
+    def curvature(z: Any) -> Any:
+        return -sigmoid(z) * sigmoid(-z)
+
+    below = Piece(
+        [lambda z: z - log1p(exp(z)), lambda z: -softplus_below(-z)],
+        [lambda z: sigmoid(-z), lambda z: 1 - sigmoid(z), lambda z: exp(-z - softplus_above(-z))],
+        curvature,
+        hi=0,
+        within=_BEFORE_OVERFLOW,
+    )
+    above = Piece(
+        [lambda z: -log1p(exp(-z))],
+        [lambda z: sigmoid(-z), lambda z: 1 - sigmoid(z), lambda z: exp(-z - softplus_below(-z))],
+        curvature,
+        lo=0,
+    )
+    return Elementwise(Scalar((below, above)))
+
+
+def softsign() -> Elementwise:
+    """Make z / (1 + abs(z))."""
+
+    def piece(sign: int, lo: float, hi: float) -> Piece:
+        def below(z: Any) -> Any:
+            return 1 + sign * z  # 1 + abs(z)
+
+        return Piece(
+            [lambda z: z / below(z)],
+            [
+                lambda z: 1 / (below(z) * below(z)),
+                lambda z: (1 / below(z)) * (1 / below(z)),
+                # The quotient rule, as automatic differentiation has it: cancels for large abs(z).
+                lambda z: product_rule(1 / below(z), -(sign * z) / (below(z) * below(z))),
+                lambda z: product_rule(1 / below(z), -(z / below(z)) * (sign / below(z))),
+            ],
+            lambda z: -2 * sign / (below(z) * below(z) * below(z)),
+            lo,
+            hi,
+        )
+
+    # The quotient rule multiplies the upstream by 1 / (1 + abs(z))², where it may underflow, and then by z.
+    return Elementwise(Scalar((piece(-1, -np.inf, 0), piece(1, 0, np.inf))), lambda size: 2 + size)
