@@ -21,7 +21,7 @@ from ..reference.exact import Certificate, Certifier
 from ..reference.interval import Interval
 from ..reference.links import Links
 from ..reference.names import Name
-from ..reference.network import Architecture, Array, Case, Cost, Gradients, Layer
+from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case, Cost, Gradients, Layer
 from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model
 from ..reference.stack import MixedError, Stack, stacked_answers
@@ -98,7 +98,7 @@ class Judged:
 
 
 #: The functions of the smallest network that has every kind of array in every equation, and its steps.
-SMALLEST_FUNCTIONS = {"cost": "squared_error", "activation": "identity"}
+SMALLEST_FUNCTIONS = {"cost": COSTS[0], "activation": ACTIVATIONS[0]}
 SMALLEST = flow(
     Architecture(
         1,

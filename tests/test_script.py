@@ -24,8 +24,10 @@ def networks() -> list[Case]:
     """Every activation and every cost, in as few networks as that takes; and one whose targets are one-hot."""
     found = []
     hidden = itertools.cycle(
-        [*(Layer(3, name) for name in ACTIVATIONS),
-         *(Layer(3, name, 0.3) for name, row in ACTIVATION_ROWS.items() if row.parameters)]
+        [
+            *(Layer(3, name) for name in ACTIVATIONS),
+            *(Layer(3, name, 0.3) for name, row in ACTIVATION_ROWS.items() if row.parameters),
+        ]
     )
     for i, name in enumerate(COSTS):
         last = Layer(1, "sigmoid") if name == "binary_cross_entropy" else Layer(3, "identity")
