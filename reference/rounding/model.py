@@ -36,6 +36,13 @@ K_LOW = {"exp": 2, "log": 2, "log1p": 2, "expm1": 6, "tanh": 2, "sigmoid": 5, "e
 #: Dividing a cost by m may happen anywhere, as a division or as a rounded reciprocal, once or in two steps.
 REDUCTION_ROUNDINGS = 4
 
+#: A quotient of two carried numbers may be a division, or a product with a reciprocal that was rounded.
+DIVISION_ROUNDINGS = 2
+
+#: A square root is rounded correctly, to 1 u, by all that ``benchmarks/elementary_functions.json`` has of it; whoever
+#: takes it for x times 1/sqrt(x), or for a power, rounds twice.
+ROOT_ROUNDINGS = 2
+
 
 @dataclass(frozen=True)
 class Model:
@@ -108,17 +115,17 @@ class Model:
 
 
 def model(precision: str) -> Model:
-    """Give the model of a precision."""
+    """Return the model of a precision."""
     return _model(precision, np.longdouble if precision == "float64" else np.float64)
 
 
 def quick(precision: str) -> Model:
-    """Give the model with midpoints in float64, which are fast; for float64 that doubles the radius."""
+    """Return the model with midpoints in float64, which are fast; for float64 that doubles the radius."""
     return _model(precision, np.float64)
 
 
 def rough(precision: str) -> Model:
-    """Give the model whose matrix products cost no more than an implementation's own.
+    """Return the model whose matrix products cost no more than an implementation's own.
 
     Midpoints are no better than the precision, which doubles the radius. For random numbers norms add half of it.
     """
