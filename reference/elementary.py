@@ -68,11 +68,9 @@ def ndtr(x: Number) -> Number:
 def array_sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x), without overflow."""
     if x.dtype == object:
-        found: Array = 1 / (1 + np.exp(-x))
-        return found
+        return _array(1 / (1 + np.exp(-x)))
     fall = np.exp(-np.abs(x))
-    found = np.where(x >= 0, 1, fall) / (1 + fall)
-    return found
+    return _array(np.where(x >= 0, 1, fall) / (1 + fall))
 
 
 def array_erf(x: Array) -> Array:
@@ -81,14 +79,12 @@ def array_erf(x: Array) -> Array:
         return _each(lambda value: value.erf(), x)
     if x.dtype == np.longdouble:
         return _erf_series(x)
-    found: Array = np.vectorize(math.erf, otypes=[x.dtype])(x)
-    return found
+    return _array(np.vectorize(math.erf, otypes=[x.dtype])(x))
 
 
 def array_ndtr(x: Array) -> Array:
     """The normal distribution function."""
-    found: Array = 0.5 * (1 + array_erf(x * array_constant("0.70710678118654752440084436210484904", x)))
-    return found
+    return _array(0.5 * (1 + array_erf(x * array_constant("0.70710678118654752440084436210484904", x))))
 
 
 def _each(function: Callable[[Any], Any], x: Array) -> Array:
@@ -154,8 +150,7 @@ def scatter_add(x: Number, index: Array, n: int) -> Number:
     used once at most it rearranges, and nothing is rounded: so it undoes a gather that only puts numbers elsewhere.
     """
     if isinstance(x, np.ndarray):
-        found: Array = uses(index, n).terms(x, _zero(x)).sum(axis=-1)
-        return found
+        return _array(uses(index, n).terms(x, _zero(x)).sum(axis=-1))
     return carried(x).scatter_add(index, n)
 
 
@@ -176,11 +171,19 @@ def largest(x: Number, axis: Axes | None = -1, keepdims: bool = False) -> Number
     if x.dtype != object:
         return _array(x.max(axis=axis, keepdims=keepdims))
     # Of arbs that overlap, all that may be the largest.
-    found = np.frompyfunc(lambda one, other: one.max(other), 2, 1)
-    return _array(found.reduce(x, axis=axis, keepdims=keepdims))
+    larger, axes = np.frompyfunc(lambda one, other: one.max(other), 2, 1), axis
+    if axes is None:
+        axes = tuple(range(x.ndim))
+    elif isinstance(axes, int):
+        axes = (axes,)
+    found = x
+    for one in axes:
+        found = _array(larger.reduce(found, axis=one, keepdims=True))
+    return found if keepdims else found.squeeze(axes)
 
 
 def _array(found: Any) -> Array:
+    """Type what NumPy gives, which may be a scalar, as an array of the same kind."""
     return np.asanyarray(found)
 
 

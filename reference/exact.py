@@ -24,10 +24,10 @@ from .network import Array, Case, Gradients, Parameters
 BITS, MOST_BITS = 192, 12288
 
 
-class ExactArray(np.ndarray[Any, np.dtype[np.object_]]):
+class ExactArray(np.ndarray[Any, Any]):
     """An object array of arb numbers, whose matrix product is flint's own."""
 
-    def __matmul__(self, other: Array) -> ExactArray:  # type: ignore[override]
+    def __matmul__(self, other: Any) -> ExactArray:
         if self.ndim == 2 == other.ndim:
             product = _matrix(self) * _matrix(other)
             return _array(product.entries(), (product.nrows(), product.ncols()))

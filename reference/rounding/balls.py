@@ -367,7 +367,7 @@ class Ball(Carried):
         return self._result(log_s, carried + u * (np.abs(log_s).astype(np.float64) + carried) + eta)
 
     def _exponents(self) -> tuple[Array, Array, Array, Array]:
-        """Return softmax (float64), log_softmax (midpoints), how far z is below the maximum, and log Σ e^(z_j - max)."""
+        """Return softmax (float64), log_softmax (midpoints), how far z is below the maximum, log Σ e^(z_j - max)."""
         shifted = self.mid - self.mid.max(axis=-1, keepdims=True)
         log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         log_s = shifted - log_sum
