@@ -198,6 +198,11 @@ def test_symbols_of_other_examples_mean_something_else() -> None:
     )
     for both in (there - here, there + -here, there * here - here, here / there - 1):
         assert np.all(both.rad >= 1.9 * WIDE)
+    # Neither what is exact, nor what the two of them become, makes two examples one.
+    plain = Affine.exact(there.model, there.symbols, np.ones((1, 1))).gather(np.array([[0], [0]]))
+    for sum_of_both in (plain + there, there + plain, plain * there, in_rows(in_matrices(plain, 1) @ in_matrices(there, 1))):
+        signed = sum_of_both * np.array([[1.0], [-1.0]])
+        assert np.all(scatter_add(signed, np.array([[0], [0]]), 1).rad >= 2 * WIDE)
 
 
 # ------------------------------------------------------------------------------------------------------------ lattices

@@ -111,11 +111,10 @@ class Affine(Carried):
         return self._rearranged(lambda array: array.mT, self.gen.mT, self.positions)
 
     def _new(self, mid: Array, gen: Array, loc: Array, *others: Affine, terms: int = 1) -> Affine:
-        lost, positions = self.lost, self.positions
+        lost = self.lost
         for other in others:
             lost = lost | other.lost
-            positions = max(positions, other.positions)
-        return Affine(self.model, self.symbols, mid, gen, loc, lost, terms, positions)
+        return Affine(self.model, self.symbols, mid, gen, loc, lost, terms, _positions(self, *others))
 
     def _all(self, mid: Array, gen: Array, loc: Array, lost: Array) -> Affine:
         """Return numbers of the same rows, of which this is all."""
@@ -248,8 +247,8 @@ class Affine(Carried):
         A B - A₀ B₀ = (A - A₀) B₀ + A₀ (B - B₀) + (A - A₀) (B - B₀), of which the last has no symbols.
         """
         here, o = self._beside(other)
-        n = self.shape[-1]
-        one, two = here._with_symbols(), o._with_symbols()
+        n, positions = self.shape[-1], _positions(here, o)
+        one, two = (each._with_symbols(positions) for each in (here, o))
         a, b = here.mid.astype(np.float64), o.mid.astype(np.float64)
         linear = here.spread @ np.abs(b) + np.abs(a) @ o.spread
         radius, own = linear + here.spread @ o.spread, self.model.summed(n + 1, n, here._reach @ o._reach)
@@ -259,7 +258,7 @@ class Affine(Carried):
         )
         gen = _sum(one @ b[:, None], a[:, None] @ two, mid.shape)
         lost = here.lost.any(axis=-1, keepdims=True) | o.lost.any(axis=-2, keepdims=True)
-        return Affine(self.model, self.symbols, mid, gen, loc, lost, n, max(here.positions, o.positions))
+        return Affine(self.model, self.symbols, mid, gen, loc, lost, n, positions)
 
     @property
     def _named(self) -> Affine:
@@ -267,19 +266,20 @@ class Affine(Carried):
         gen, nothing = self._with_symbols(), np.zeros(self.shape)
         return Affine(self.model, self.symbols, self.mid, gen, nothing, self.lost, self.terms, self.positions)
 
-    def _with_symbols(self) -> Array:
+    def _with_symbols(self, positions: int | None = None) -> Array:
         """Return the generators with one more symbol for each neuron, for its local error."""
         m, known, *case = self.gen.shape
+        positions = self.positions if positions is None else positions
         if not self.loc.any():
             return self.gen
         n = math.prod(case)
         first, rows = self.symbols.count, np.arange(m)[:, None]
-        self.symbols.count += self.positions * n
-        gen = np.zeros((m, first + self.positions * n, *case))
+        self.symbols.count += positions * n
+        gen = np.zeros((m, first + positions * n, *case))
         gen[:, :known] = self.gen
         each = np.arange(n)
-        flat = gen.reshape(m, first + self.positions * n, n)
-        flat[rows, first + (rows % self.positions) * n + each, each] = self.loc.reshape(m, n)
+        flat = gen.reshape(m, first + positions * n, n)
+        flat[rows, first + (rows % positions) * n + each, each] = self.loc.reshape(m, n)
         return gen
 
     def sum(self, axis: Axes | None = None, keepdims: bool = False) -> Affine | Ball:
@@ -484,6 +484,12 @@ class Affine(Carried):
         """x log x for exact x, 0 at 0."""
         ball = self.ball.xlogx()
         return self._all(ball.mid, self.gen, ball.rad, self.lost)
+
+
+def _positions(*forms: Affine) -> int:
+    """Return how many rows of an example share its symbols, where whoever has symbols has as many."""
+    named = [one.positions for one in forms if one.gen.shape[1]]
+    return named[0] if named else max(one.positions for one in forms)
 
 
 def _sum(one: Array, other: Array, shape: tuple[int, ...]) -> Array:
