@@ -200,9 +200,10 @@ def test_symbols_of_other_examples_mean_something_else() -> None:
         assert np.all(both.rad >= 1.9 * WIDE)
     # Neither what is exact, nor what the two of them become, makes two examples one.
     plain = Affine.exact(there.model, there.symbols, np.ones((1, 1))).gather(np.array([[0], [0]]))
-    for sum_of_both in (plain + there, there + plain, plain * there, in_rows(in_matrices(plain, 1) @ in_matrices(there, 1))):
-        signed = sum_of_both * np.array([[1.0], [-1.0]])
-        assert np.all(scatter_add(signed, np.array([[0], [0]]), 1).rad >= 2 * WIDE)
+    matrices = plain.in_matrices(1)._times(there.in_matrices(1)).in_rows()
+    for together in (plain + there, there + plain, plain * there, matrices):
+        signed = together * np.array([[1.0], [-1.0]])
+        assert np.all(signed.scatter_add(np.array([[0], [0]]), 1).rad >= 2 * WIDE)
 
 
 # ------------------------------------------------------------------------------------------------------------ lattices

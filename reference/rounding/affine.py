@@ -11,7 +11,6 @@ The generators are float64. What their own rounding may lose is added as an erro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,20 +18,14 @@ import numpy as np
 from ..gathering import gathered, matrices, rows_of, uses
 from ..network import Array
 from ..number import Axes, Carried, Operand
-from ..scalar import Piece, Scalar
+from ..scalar import Scalar
 from .balls import Ball, axes_of
+from .generators import Symbols, added, by_example, by_row, with_symbols, without_symbols
 from .model import DIVISION_ROUNDINGS, REDUCTION_ROUNDINGS, Model, flushed
 from .roots import ROOT
-from .spans import Span
+from .tangents import U64, coupled, tangents
 
-#: u of the generators' own arithmetic.
-_U64 = 2.0**-53
-
-
-class Symbols:
-    """How many symbols a run has handed out so far."""
-
-    count = 0
+__all__ = ["Affine", "Symbols"]
 
 
 class Affine(Carried):
@@ -124,19 +117,13 @@ class Affine(Carried):
         if isinstance(other, Affine):
             return other
         given = np.atleast_2d(np.asarray(other, self.model.midpoint))  # a bias is the same for every example
-        return Affine(
-            self.model,
-            self.symbols,
-            given,
-            np.zeros((len(given), 0, *given.shape[1:])),
-            np.zeros(given.shape),
-        )
+        return Affine(self.model, self.symbols, given, without_symbols(given), np.zeros(given.shape))
 
     @property
     def _forgetful(self) -> Affine:
         """The same without symbols: what is known of each number, as if it had to do with no other."""
-        nothing = np.zeros((len(self.mid), 0, *self.mid.shape[1:]))
-        return Affine(self.model, self.symbols, self.mid, nothing, self.spread, self.lost, self.terms)
+        gen = without_symbols(self.mid)
+        return Affine(self.model, self.symbols, self.mid, gen, self.spread, self.lost, self.terms)
 
     def _beside(self, other: Operand) -> tuple[Affine, Affine]:
         """Return both, with symbols only where a row's mean the same in either."""
@@ -153,7 +140,7 @@ class Affine(Carried):
         if here is not self:
             return here + o
         mid = self.mid + o.mid
-        gen, carried = _sum(self.gen, o.gen, mid.shape), self.loc + o.loc
+        gen, carried = added(self.gen, o.gen, mid.shape), self.loc + o.loc
         radius = self.spread + o.spread
         if self.terms > 1:  # the open sum has allowed for one more rounding of its own terms
             size = np.abs(o.mid).astype(np.float64) + o.spread
@@ -161,7 +148,7 @@ class Affine(Carried):
             own = own + self.model.closing(mid, radius + own)
         else:
             own = self.model.unit * (np.abs(mid).astype(np.float64) + radius) + self.model.eta
-        return self._new(mid, gen, carried + own + 2 * _U64 * radius, o)
+        return self._new(mid, gen, carried + own + 2 * U64 * radius, o)
 
     def __radd__(self, other: Operand) -> Affine:
         return self._lift(other) + self
@@ -178,11 +165,11 @@ class Affine(Carried):
             return here * o
         mid = self.mid * o.mid
         a, b = self.mid.astype(np.float64), o.mid.astype(np.float64)
-        gen = _sum(self.gen * b[:, None], o.gen * a[:, None], mid.shape)
+        gen = added(self.gen * b[:, None], o.gen * a[:, None], mid.shape)
         a, b, ra, rb = np.abs(a), np.abs(b), self.spread, o.spread
         carried = self.loc * b + o.loc * a + ra * rb
         size = np.abs(mid).astype(np.float64) + ra * b + rb * a + ra * rb
-        own = self.model.unit * size + 4 * _U64 * (ra * b + rb * a) + self.model.eta
+        own = self.model.unit * size + 4 * U64 * (ra * b + rb * a) + self.model.eta
         return self._new(mid, gen, carried + own, o)
 
     def __rmul__(self, other: Operand) -> Affine:
@@ -204,14 +191,14 @@ class Affine(Carried):
                 o.mid.astype(np.float64),
                 np.abs(o.mid).astype(np.float64),
             )
-            gen = _sum(self.gen / b[:, None], -o.gen * (q / b)[:, None], ball.shape)
+            gen = added(self.gen / b[:, None], -o.gen * (q / b)[:, None], ball.shape)
             loc = self.loc / size + o.loc * np.abs(q) / size
             away = np.abs(gen).sum(axis=1) + loc
-            share = o.spread / (size * (1 - 2 * _U64) - o.spread)  # b₀/b is 1 with as much more or less
+            share = o.spread / (size * (1 - 2 * U64) - o.spread)  # b₀/b is 1 with as much more or less
             # q is rounded as a midpoint is, which the rounding of two quotients allows for.
             own = self.model.several(DIVISION_ROUNDINGS) * (np.abs(q) + away) * (1 + share)
             tiny = self.model.eta * (1 + np.where(o.size * self.model.normal > 1, self.size, 0.0))
-            own = own + tiny + 8 * _U64 * (self.spread + np.abs(q) * o.spread) / size
+            own = own + tiny + 8 * U64 * (self.spread + np.abs(q) * o.spread) / size
             loc = loc + share * away + own
         lost = ~np.isfinite(ball.rad) | ~np.isfinite(loc)
         found = self._new(ball.mid, np.where(lost[:, None], 0, gen), np.where(lost, 0, loc), o)
@@ -236,7 +223,7 @@ class Affine(Carried):
         if lost_weights.any():
             own = own + reach @ lost_weights
         mid = self.mid @ known
-        loc = own + self.model.closing(mid, radius + own) + 2 * n * _U64 * radius
+        loc = own + self.model.closing(mid, radius + own) + 2 * n * U64 * radius
         lost = np.broadcast_to(self.lost.any(axis=-1, keepdims=True), mid.shape)
         carried = (gen.reshape(-1, n) @ weights).reshape(*gen.shape[:-1], weights.shape[1])
         return Affine(self.model, self.symbols, mid, carried, loc, lost, n, self.positions)
@@ -254,9 +241,9 @@ class Affine(Carried):
         radius, own = linear + here.spread @ o.spread, self.model.summed(n + 1, n, here._reach @ o._reach)
         mid = here.mid @ o.mid
         loc = (
-            here.spread @ o.spread + own + self.model.closing(mid, radius + own) + 2 * (n + 3) * _U64 * radius
+            here.spread @ o.spread + own + self.model.closing(mid, radius + own) + 2 * (n + 3) * U64 * radius
         )
-        gen = _sum(one @ b[:, None], a[:, None] @ two, mid.shape)
+        gen = added(one @ b[:, None], a[:, None] @ two, mid.shape)
         lost = here.lost.any(axis=-1, keepdims=True) | o.lost.any(axis=-2, keepdims=True)
         return Affine(self.model, self.symbols, mid, gen, loc, lost, n, positions)
 
@@ -268,19 +255,7 @@ class Affine(Carried):
 
     def _with_symbols(self, positions: int | None = None) -> Array:
         """Return the generators with one more symbol for each neuron, for its local error."""
-        m, known, *case = self.gen.shape
-        positions = self.positions if positions is None else positions
-        if not self.loc.any():
-            return self.gen
-        n = math.prod(case)
-        first, rows = self.symbols.count, np.arange(m)[:, None]
-        self.symbols.count += positions * n
-        gen = np.zeros((m, first + positions * n, *case))
-        gen[:, :known] = self.gen
-        each = np.arange(n)
-        flat = gen.reshape(m, first + positions * n, n)
-        flat[rows, first + (rows % positions) * n + each, each] = self.loc.reshape(m, n)
-        return gen
+        return with_symbols(self.gen, self.loc, self.symbols, positions or self.positions)
 
     def sum(self, axis: Axes | None = None, keepdims: bool = False) -> Affine | Ball:
         """Sum in any order; over examples or over everything, errors go on as a Ball."""
@@ -294,7 +269,7 @@ class Affine(Carried):
             for array in (self.mid, np.abs(self.mid).astype(np.float64) + self.spread, self.spread)
         )
         own = self.model.summed(n - 1, n, size)
-        loc = own + self.model.closing(mid, radius + own) + 2 * n * _U64 * radius
+        loc = own + self.model.closing(mid, radius + own) + 2 * n * U64 * radius
         lost = self.lost.any(axis=along, keepdims=keepdims)
         gen = gen.sum(axis=along + 1, keepdims=keepdims)
         return Affine(self.model, self.symbols, mid, gen, loc, lost, positions=self.positions)
@@ -308,7 +283,7 @@ class Affine(Carried):
         (along,) = axes
         first = self.mid.argmax(axis=along, keepdims=True)
         loc, spread = (np.take_along_axis(one, first, along) for one in (self.loc, self.spread))
-        below = (ball.mid - self.mid).astype(np.float64) * (1 - 4 * _U64) >= self.spread + spread
+        below = (ball.mid - self.mid).astype(np.float64) * (1 - 4 * U64) >= self.spread + spread
         np.put_along_axis(below, first, True, along)
         sure = below.all(axis=along, keepdims=True) & ~self.lost.any(axis=along, keepdims=True)
         gen = np.where(sure[:, None], np.take_along_axis(self.gen, first[:, None], along + 1), 0.0)
@@ -327,9 +302,8 @@ class Affine(Carried):
 
     def constant(self, value: float, err: float) -> Affine:
         """Return a constant of the same shape."""
-        gen = np.zeros((len(self.mid), 0, *self.mid.shape[1:]))
         full = np.full(self.shape, value, self.model.midpoint)
-        return Affine(self.model, self.symbols, full, gen, np.full(self.shape, err))
+        return Affine(self.model, self.symbols, full, without_symbols(full), np.full(self.shape, err))
 
     # --------------------------------------------------------------------------------------------- rearrangements
 
@@ -346,15 +320,14 @@ class Affine(Carried):
         positions, seen = index.shape
         named = self if uses(index, self.shape[-1]).most <= 1 else self._named
         m, known, _ = named.gen.shape
-        placed = gathered(named.gen, index).reshape(m, known, positions, seen)
-        gen = placed.swapaxes(1, 2).reshape(m * positions, known, seen)
+        gen = by_row(gathered(named.gen, index).reshape(m, known, positions, seen))
         return named._rearranged(lambda array: gathered(array, index), gen, self.positions * positions)
 
     def scatter_add(self, index: Array, n: int) -> Affine:
         """Add up what an index says about n numbers; each local error is in one sum, and stays local."""
         found, one = uses(index, n), self._of_one(len(index))
         mid, loc, spread = (found.terms(array).sum(axis=-1) for array in (one.mid, one.loc, one.spread))
-        gen = found.terms(one._by_example(found.positions)).sum(axis=-1)[:, :, 0]
+        gen = found.terms(by_example(one.gen, found.positions)).sum(axis=-1)[:, :, 0]
         lost = np.asarray(found.terms(one.lost, False).any(axis=-1))
         positions = max(1, one.positions // found.positions)
         if found.most <= 1:
@@ -362,33 +335,26 @@ class Affine(Carried):
         size = found.terms(np.abs(one.mid).astype(np.float64) + one.spread).sum(axis=-1)
         own = self.model.summed(found.most - 1, found.most, size)
         own = np.where(found.somewhere, own + self.model.closing(mid, spread + own), 0.0)
-        loc = loc + own + 2 * found.most * _U64 * spread
+        loc = loc + own + 2 * found.most * U64 * spread
         return Affine(self.model, self.symbols, mid, gen, loc, lost, positions=positions)
 
     def in_matrices(self, rows: int) -> Affine:
         """Take every so many rows as a matrix of their own."""
         one = self._of_one(rows)
         return one._rearranged(
-            lambda array: matrices(array, rows), one._by_example(rows), max(1, one.positions // rows)
+            lambda array: matrices(array, rows), by_example(one.gen, rows), max(1, one.positions // rows)
         )
 
     def in_rows(self) -> Affine:
         """Undo ``in_matrices``."""
-        m, known, rows, n = self.gen.shape
-        gen = self.gen.swapaxes(1, 2).reshape(m * rows, known, n)
-        return self._rearranged(rows_of, gen, self.positions * rows)
-
-    def _by_example(self, rows: int) -> Array:
-        """Return the generators (m, S, rows, n) of examples that have so many rows each."""
-        m, known, n = self.gen.shape
-        return self.gen.reshape(m // rows, rows, known, n).swapaxes(1, 2)
+        return self._rearranged(rows_of, by_row(self.gen), self.positions * self.shape[-2])
 
     def divided(self, m: int) -> Affine:
         """Divide by the batch size, wherever in the computation and however an implementation does it."""
         mid, gen, loc = self.mid / m, self.gen / m, self.loc / m
         size = np.abs(mid).astype(np.float64) + self.spread / m
         return self._new(
-            mid, gen, loc + (self.model.several(REDUCTION_ROUNDINGS) + 2 * _U64) * size + self.model.eta
+            mid, gen, loc + (self.model.several(REDUCTION_ROUNDINGS) + 2 * U64) * size + self.model.eta
         )
 
     def in_any_order(self, upstream: Affine, amplification: Array | float, growth: Array | float) -> Affine:
@@ -400,52 +366,12 @@ class Affine(Carried):
         return self._all(grown.mid, grown.gen, grown.loc, grown.lost | outside)
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Affine]) -> Affine:
-        """Evaluate a scalar function's derivative of that order: its own derivative carries the symbols.
-
-        f(z) = f(mid) + f′(mid) (z - mid) plus at most (sup |f′ - f′(mid)|) rad, and the largest rounding error of
-        any formula. Where a kink is met, where that is wider than the Ball's enclosure, or where it is not finite,
-        the Ball's is taken, and the symbols end.
-        """
+        """Evaluate a scalar function's derivative of that order: its own derivative carries the symbols."""
         ball = self.ball.apply(function, order, [one.ball for one in exact])
-        radius = self.spread
-        mid, gen_scale = ball.mid.copy(), np.zeros(self.shape)
-        loc = ball.rad.copy()
-        with np.errstate(all="ignore"):
-            lo, hi = self.ball.ends()
-            met = [self.ball.meets(piece, lo, hi) for piece in function.pieces]
-            for piece, here in zip(function.pieces, met, strict=True):
-                inside = here & (np.sum(met, axis=0) == 1)
-                if inside.any():
-                    value, slope, rest = self._linear(piece, order, exact, lo, hi, radius)
-                    better = inside & np.isfinite(rest) & (np.abs(slope) * radius + rest < 2 * ball.rad)
-                    mid = np.where(better, value, mid)
-                    gen_scale = np.where(better, slope, gen_scale)
-                    loc = np.where(better, rest + np.abs(slope) * self.loc, loc)
+        known = [one.mid for one in exact]
+        mid, slope, loc = tangents(function, order, self.ball, known, self.spread, self.loc, ball)
         lost = self.lost | ~np.isfinite(loc)
-        gen = self.gen * gen_scale[:, None]
-        return self._all(mid, gen, np.where(lost, 0, loc), lost)
-
-    def _linear(
-        self, piece: Piece, order: int, exact: Sequence[Affine], lo: Array, hi: Array, radius: Array
-    ) -> tuple[Array, Array, Array]:
-        """Return f and its derivative at mid, and all that the tangent does not hold."""
-        lo, hi = np.clip(lo, piece.lo, piece.hi), np.clip(hi, piece.lo, piece.hi)
-        span = Span(self.model, lo, hi)
-        known = [Span(self.model, *(one.mid.astype(np.float64),) * 2) for one in exact]
-        at = [one.mid for one in exact]
-        computed = [formula(span, *known) for formula in piece.formulas(order)]
-        err, used = computed[0].err, np.maximum(np.abs(lo), np.abs(hi)) <= piece.within
-        for other in computed[1:]:
-            err = np.where(used, np.maximum(err, other.err), err)
-        centre = np.clip(self.mid, piece.lo, piece.hi)
-        steepness = piece.formulas(order + 1)[0]
-        slope = np.asarray(steepness(centre, *at), np.float64)
-        slopes = steepness(span, *known)
-        bend = np.maximum(slopes.hi - slope, slope - slopes.lo) + slopes.err
-        flushed = self.model.eta if order == 0 else 0.0
-        # A slope is rounded to float64 once, and multiplies the symbols once more.
-        rest = bend * radius + err + flushed + 4 * _U64 * np.abs(slope) * radius
-        return piece.formulas(order)[0](centre, *at), slope, np.where(radius == 0, err + flushed, rest)
+        return self._all(mid, self.gen * slope[:, None], np.where(lost, 0, loc), lost)
 
     def softmax(self) -> Affine:
         """e^(z_i) / Σ e^(z_j): the Jacobian carries the symbols.
@@ -461,24 +387,9 @@ class Affine(Carried):
         return self._coupled(Ball(self.model, self.mid, np.zeros(self.shape)).log_softmax(), relative=False)
 
     def _coupled(self, rounded: Ball, relative: bool) -> Affine:
-        radius = self.spread
-        D = radius.max(axis=-1, keepdims=True)
-        shifted = self.mid - self.mid.max(axis=-1, keepdims=True)
-        s = np.exp(shifted)
-        s = np.asarray(s / s.sum(axis=-1, keepdims=True), np.float64)
-        gen = self._with_symbols()
-        mean = (gen * s[:, None]).sum(axis=-1, keepdims=True)
-        own = (gen - mean) * (s[:, None] if relative else 1.0)
-        if relative:
-            bend, allowed = 2 * D**2 * s * np.exp(2 * D), rounded.rad * np.exp(5 * D)
-        else:
-            # t, its mean in the sum, and the result's own rounding, where z - max and the result move by 2 D.
-            bend, allowed = 0.5 * D**2, rounded.rad + 8 * (2 + self.model.K["log"]) * self.model.unit * D
-        n = self.shape[-1]
+        gen, loc = coupled(self.mid, self._with_symbols(), self.spread, rounded, relative)
         lost = np.broadcast_to(self.lost.any(axis=-1, keepdims=True), self.shape)
-        slack = 4 * n * _U64 * (radius + D) * (s if relative else 1.0)
-        loc = bend + allowed + slack
-        return self._all(rounded.mid, own, loc, lost | ~np.isfinite(loc))
+        return self._all(rounded.mid, gen, loc, lost | ~np.isfinite(loc))
 
     def xlogx(self) -> Affine:
         """x log x for exact x, 0 at 0."""
@@ -490,13 +401,3 @@ def _positions(*forms: Affine) -> int:
     """Return how many rows of an example share its symbols, where whoever has symbols has as many."""
     named = [one.positions for one in forms if one.gen.shape[1]]
     return named[0] if named else max(one.positions for one in forms)
-
-
-def _sum(one: Array, other: Array, shape: tuple[int, ...]) -> Array:
-    """Add generators of the first few symbols of a run; whoever has fewer has zeros for the rest."""
-    m, *case = shape
-    total = np.zeros((m, max(one.shape[1], other.shape[1]), *case))
-    for gen in (one, other):
-        if gen.shape[1]:
-            total[:, : gen.shape[1]] += gen
-    return total
