@@ -39,7 +39,7 @@ REDUCTION_ROUNDINGS = 4
 #: A quotient of two carried numbers may be a division, or a product with a reciprocal that was rounded.
 DIVISION_ROUNDINGS = 2
 
-#: In units of u, how far a square root may be off: 1.15 is measured for PyTorch, which does not round it correctly, 1 for
+#: In units of u, how far a square root may be off: 1.15 is measured for PyTorch, which rounds some wrongly, 1 for
 #: the others (``benchmarks/elementary_functions.json``); who takes it for x times 1/sqrt(x), or a power, rounds twice.
 ROOT_ROUNDINGS = 2
 
