@@ -50,7 +50,7 @@ def given(model: Model, array: Array, off: int = 0) -> Ball:
 
 
 def _extremes(array: Array) -> tuple[float, float]:
-    """Give the smallest and the largest absolute value; NaN where there is one."""
+    """Return the smallest and the largest absolute value; NaN where there is one."""
     if array.nbytes <= AT_ONCE or not array.flags.c_contiguous:
         size = np.abs(array)
         return float(size.min(initial=1.0)), float(size.max(initial=0.0))
@@ -138,7 +138,7 @@ class Given(Ball):
         return self._result(mid, rad, terms=n) if overflows else Ball.certain(self.model, mid, rad, n)
 
     def _beside(self, other: Given, relative: float) -> tuple[Array, Array]:
-        """Give the product and the norms of its radius's rows: that of the arrays nearby, where they are close.
+        """Return the product and the norms of its radius's rows: that of the arrays nearby, where they are close.
 
         The nearby product is a rounded one too, of rows that are no longer than these and the way to them.
         """

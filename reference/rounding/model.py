@@ -156,7 +156,7 @@ def _model(precision: str, better: type[np.floating[Any]], by_norms: bool = Fals
 
 
 def flushed(model: Model, array: Array) -> Array:
-    """Give what is lost of every number of an array where subnormals are taken for zero."""
+    """Return what is lost of every number of an array where subnormals are taken for zero."""
     size = np.abs(array).astype(np.float64)
     return np.where(size < model.eta / 4, size, 0.0)  # eta is 4 times the smallest normal number
 
