@@ -1,6 +1,6 @@
 """Measure each platform's elementary functions against arbitrary precision, in units of u.
 
-The tables K and K_LOW in reference/rounding/model.py rest on this. Run it with
+The tables K and K_LOW and ROOT_ROUNDINGS in reference/rounding/model.py rest on this. Run it with
 
     python benchmarks/elementary_functions.py [SAMPLES]
 
@@ -25,7 +25,7 @@ import numpy as np
 from gradparity.adapters.reference import Rounded
 from gradparity.reference import elementary
 from gradparity.reference.network import DTYPES, Array
-from gradparity.reference.rounding.model import model
+from gradparity.reference.rounding.model import ROOT_ROUNDINGS, model
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +34,7 @@ from rich.table import Table
 RANGES: dict[str, tuple[tuple[int, ...], float, tuple[float, float, float]]] = {
     "exp": ((-1, 1), -30, (3.2, 6.3, 9.4)),
     "log": ((1,), -120, (15, 120, 1000)),
+    "sqrt": ((1,), -120, (15, 120, 1000)),
     "log1p": ((-1, 1), -120, (15, 120, 1000)),
     "expm1": ((-1, 1), -120, (3.2, 6.3, 9.4)),
     "tanh": ((-1, 1), -120, (5, 5, 6)),
@@ -169,7 +170,7 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             results += pool.apply(measure, (framework, samples))
     for precision in DTYPES:
-        allowed = model(precision).K
+        allowed = {**model(precision).K, "sqrt": ROOT_ROUNDINGS}
         table = Table(precision, "K", *FRAMEWORKS)
         for name in RANGES:
             cells = [
@@ -181,7 +182,7 @@ def main() -> None:
             table.add_row(name, str(allowed[name]), *cells)
         Console(width=140).print(table)
     versions = {name: metadata.version(name) for name in FRAMEWORKS}
-    tables = {precision: dict(model(precision).K) for precision in DTYPES}
+    tables = {precision: {**model(precision).K, "sqrt": ROOT_ROUNDINGS} for precision in DTYPES}
     content = {"machine": platform.machine(), "versions": versions, "K": tables, "results": results}
     Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
 

@@ -9,7 +9,6 @@ where nothing ever cancels, and their radii hold for every order; what forward m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -18,51 +17,8 @@ from .costs import cost_function
 from .names import Name
 from .network import Architecture, Array
 from .rounding.balls import OF_A_CASE, Ball
+from .rounding.uncancelled import Uncancelled
 from .steps import Flow, Step
-
-
-class Uncancelled(Ball):
-    """A Ball of absolute values, whose sums and differences are sums."""
-
-    @classmethod
-    def of(cls, ball: Any) -> Uncancelled:
-        """Forget the signs."""
-        return cls(ball.model, np.abs(ball.mid), ball.rad, ball.terms, ball.kinked)
-
-    def __neg__(self) -> Uncancelled:
-        return self
-
-    def __add__(self, other: Any) -> Uncancelled:
-        return Uncancelled.of(super().__add__(Uncancelled.of(self._exact(other))))
-
-    __radd__ = __sub__ = __rsub__ = __add__
-
-    def __mul__(self, other: Any) -> Uncancelled:
-        return Uncancelled.of(super().__mul__(other))
-
-    __rmul__ = __mul__
-
-    def __matmul__(self, other: Any) -> Uncancelled:
-        return Uncancelled.of(super().__matmul__(Uncancelled.of(self._exact(other))))
-
-    @property
-    def mT(self) -> Uncancelled:
-        """The transpose of every matrix."""
-        return Uncancelled.of(super().mT)
-
-    def sum(self, axis: int | None = None, keepdims: bool = False) -> Uncancelled:
-        """Sum in any order."""
-        return Uncancelled.of(super().sum(axis, keepdims))
-
-    def divided(self, m: int) -> Uncancelled:
-        """Divide by the batch size, wherever in the computation."""
-        return Uncancelled.of(super().divided(m))
-
-    def in_any_order(
-        self, upstream: Ball, amplification: Array | float, growth: Array | float
-    ) -> Uncancelled:
-        """Allow this product upstream ⊙ σ′ to be multiplied factor by factor, in any order."""
-        return Uncancelled.of(super().in_any_order(upstream, amplification, growth))
 
 
 def radii(network: Architecture, steps: Flow, found: Mapping[Name, Ball]) -> Mapping[Name, Array]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from .array import Array
-from .elementary import exp
+from .number import Number, carried
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,30 @@ class Coupled:
     scale: float = 0.0
 
 
-def softmax(z: Any) -> Any:
+@overload
+def softmax(z: Array) -> Array: ...
+@overload
+def softmax(z: Number) -> Number: ...
+def softmax(z: Number) -> Number:
     """e^(z_i) / Σ_j e^(z_j) over a layer; the maximum is taken off first, so that nothing overflows."""
     if not isinstance(z, np.ndarray):
-        return z.softmax()
-    shifted = exp(z - _largest(z))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+        return carried(z).softmax()
+    shifted = np.exp(z - _largest(z))
+    found: Array = shifted / shifted.sum(axis=-1, keepdims=True)
+    return found
 
 
-def log_softmax(z: Any) -> Any:
+@overload
+def log_softmax(z: Array) -> Array: ...
+@overload
+def log_softmax(z: Number) -> Number: ...
+def log_softmax(z: Number) -> Number:
     """z_i - log Σ_j e^(z_j) over a layer."""
     if not isinstance(z, np.ndarray):
-        return z.log_softmax()
-    shifted = z - _largest(z)
-    return shifted - np.log(exp(shifted).sum(axis=-1, keepdims=True))
+        return carried(z).log_softmax()
+    shifted: Array = z - _largest(z)
+    found: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return found
 
 
 def _largest(z: Array) -> Array:
@@ -45,14 +55,14 @@ def _largest(z: Array) -> Array:
     return np.zeros_like(z[..., :1]) if z.dtype == object else z.max(axis=-1, keepdims=True)
 
 
-def _softmax_vjp(upstream: Any, z: Any) -> Any:
+def _softmax_vjp(upstream: Number, z: Number) -> Number:
     """s ⊙ (g - Σ_j g_j s_j), which is the Jacobian diag(s) - s sᵀ applied to g."""
     s = softmax(z)
     weighted = (upstream * s).sum(axis=-1, keepdims=True)
     return s * (upstream - weighted)
 
 
-def _log_softmax_vjp(upstream: Any, z: Any) -> Any:
+def _log_softmax_vjp(upstream: Number, z: Number) -> Number:
     """g - softmax(z) Σ_j g_j."""
     return upstream - softmax(z) * upstream.sum(axis=-1, keepdims=True)
 

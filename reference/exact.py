@@ -29,8 +29,15 @@ class ExactArray(np.ndarray[Any, Any]):
     """An object array of arb numbers, whose matrix product is flint's own."""
 
     def __matmul__(self, other: Any) -> ExactArray:
-        product = _matrix(self) * _matrix(other)
-        return _array(product.entries(), (product.nrows(), product.ncols()))
+        if self.ndim == 2 == other.ndim:
+            product = _matrix(self) * _matrix(other)
+            return _array(product.entries(), (product.nrows(), product.ncols()))
+        cases = np.broadcast_shapes(self.shape[:-2], other.shape[:-2])
+        one, two = (np.broadcast_to(a, (*cases, *a.shape[-2:]), subok=True) for a in (self, other))
+        result = np.empty((*cases, self.shape[-2], other.shape[-1]), dtype=object).view(ExactArray)
+        for case in np.ndindex(cases):
+            result[case] = one[case] @ two[case]
+        return result
 
 
 def _matrix(array: Array) -> Any:

@@ -37,7 +37,7 @@ class Piece:
     within: float = math.inf
 
     def formulas(self, order: int) -> Sequence[Formula]:
-        """Give the formulas of a derivative of order 0, 1 or 2."""
+        """Return the formulas of a derivative of order 0, 1 or 2."""
         return (self.value, self.slope, (self.curvature,))[order]
 
 

@@ -26,6 +26,7 @@ from gradparity.reference.backprop import backprop
 from gradparity.reference.chain import Chain
 from gradparity.reference.names import Name
 from gradparity.reference.network import DTYPES, Array, Case, Gradients, Parameters
+from gradparity.reference.number import Axes, Carried
 from gradparity.reference.rounding.model import REDUCTION_ROUNDINGS, Model, model
 
 if TYPE_CHECKING:
@@ -93,13 +94,13 @@ def _fitted(adjoint: Array, shape: tuple[int, ...]) -> Array:
 Parents = Sequence[tuple["Pushed", Callable[[Array], Array]]]
 
 
-class Pushed:
+class Pushed(Carried):
     """An array on a tape: its values, and how far each may be pushed by the rounding that made it."""
 
-    __array_ufunc__ = None  # so that ndarray @ Pushed asks the Pushed
+    model: Model
 
     def __init__(self, run: Run, value: Any, parents: Parents = (), allowance: Any = None) -> None:
-        self.run, self.parents = run, parents
+        self.run, self.parents, self.model = run, parents, run.model
         self.value = np.asarray(value, dtype=object)
         self.allowance = None if allowance is None else np.asarray(allowance, dtype=object)
         #: The terms of a sum that is still open: a bias may be added to it at any place.
@@ -124,11 +125,6 @@ class Pushed:
 
     def _exactly(self, value: Any, *parents: tuple[Pushed, Callable[[Array], Array]]) -> Pushed:
         return Pushed(self.run, value, parents)
-
-    @property
-    def model(self) -> Model:
-        """The arithmetic, which elementary.constant asks for."""
-        return self.run.model
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -323,13 +319,14 @@ class Pushed:
             (bias, lambda adjoint: _fitted(adjoint[:, :, n], bias.shape)),
         )
 
-    def sum(self, axis: int | None = None, keepdims: bool = False) -> Pushed:
+    def sum(self, axis: Axes | None = None, keepdims: bool = False) -> Pushed:
         """Sum in any order; a cost over its outputs first, and the rounded sums over the examples."""
         if axis is None:
             if self.model.accumulator:
                 return self.sum(axis=-1).sum(axis=-1)
             flat = self._exactly(self.value.ravel(), (self, lambda adjoint: adjoint.reshape(-1, *self.shape)))
             return flat.sum(axis=-1)
+        assert isinstance(axis, int)
         axis -= len(self.shape) if axis >= 0 else 0
         total = self._added_up(axis)._finished()
         if not keepdims:
@@ -347,7 +344,7 @@ class Pushed:
 
     # ----------------------------------------------------------------------------------------- activations and costs
 
-    def in_any_order(self, upstream: Pushed, amplification: Array, growth: Array) -> Pushed:
+    def in_any_order(self, upstream: Pushed, amplification: Array | float, growth: Array | float) -> Pushed:
         """This product upstream ⊙ σ′, which automatic differentiation expands where σ′ comes from a product's rule."""
         return self.parents[1][0]._expanded(upstream)
 

@@ -40,6 +40,7 @@ from gradparity.reference.network import (
     Layer,
     Parameters,
 )
+from gradparity.reference.number import Axes, Carried
 from gradparity.reference.rounding.lattice import Grid, Lattice, lattice, quantum
 from gradparity.reference.scalar import Scalar
 from hypothesis import given, settings
@@ -329,11 +330,11 @@ def test_what_is_certain_is_what_arbitrary_precision_says(
             assert truth.is_exact() and truth == float(value), name
 
 
-class Careless:
+class Careless(Carried):
     """An array whose every operation rounds to the precision, in whatever order and form the dice say."""
 
-    __array_ufunc__ = None
     rng: np.random.Generator
+    model = Grid(0, 0, 0)  # only so that a constant may be asked for
 
     def __init__(self, value: Array, products: list[Array] | None = None) -> None:
         self.value, self.products = value, products
@@ -400,7 +401,7 @@ class Careless:
         products = [self.value[:, k : k + 1] * o[None, k] for k in range(o.shape[0])]
         return type(self)(self._added(products), products)
 
-    def sum(self, axis: int | None = None, keepdims: bool = False) -> Careless:
+    def sum(self, axis: Axes | None = None, keepdims: bool = False) -> Careless:
         terms = list(self.value.ravel() if axis is None else np.moveaxis(self.value, axis, 0))
         total = np.asarray(self._added(terms))
         return type(self)(np.expand_dims(total, axis) if keepdims and axis is not None else total)
@@ -411,15 +412,13 @@ class Careless:
             self.value / by if self.rng.random() < 0.5 else self.value * (self.dtype.type(1) / by)
         )
 
-    def in_any_order(self, upstream: Careless, amplification: Array, growth: Array) -> Careless:
+    def in_any_order(
+        self, upstream: Careless, amplification: Array | float, growth: Array | float
+    ) -> Careless:
         return self
 
     def constant(self, value: float, err: float) -> Careless:
         return type(self)(np.full(self.shape, value).astype(self.dtype))
-
-    @property
-    def model(self) -> Grid:
-        return Grid(0, 0, 0)  # only so that a constant may be asked for
 
     def apply(self, function: Scalar, order: int, exact: Any) -> Careless:
         """Take any formula of any piece; on a kink, anything between the two slopes."""

@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..network import Array
-from .model import REDUCTION_ROUNDINGS, Model, finite_or_infinite
+from ..array import Array
+from ..gathering import gathered, matrices, rows_of, uses
+from ..number import Axes, Carried, Operand
+from ..scalar import Piece, Scalar
+from .model import DIVISION_ROUNDINGS, REDUCTION_ROUNDINGS, Model, finite_or_infinite
+from .roots import ROOT
 from .spans import Span
-
-if TYPE_CHECKING:
-    from ..scalar import Piece, Scalar
-
 
 #: The axes of one case; those before them number the cases of a stack.
 OF_A_CASE = (-2, -1)
 
 
-class Ball:
+def axes_of(axis: Axes | None) -> tuple[int, ...]:
+    """Return the axes that are meant; None is the whole of each case."""
+    if axis is None:
+        return OF_A_CASE
+    return axis if isinstance(axis, tuple) else (axis,)
+
+
+class Ball(Carried):
     """mid ± rad, elementwise, in a model of rounding.
 
     ``terms`` counts the terms of a sum that is still open: a matrix product's n, to which a bias may be added
@@ -34,7 +40,10 @@ class Ball:
     not rounding. A case is the last two axes; those before it number the cases of a stack (stack.py).
     """
 
-    __array_ufunc__ = None  # so that ndarray @ Ball asks the Ball
+    model: Model
+    mid: Array
+    rad: Array
+    kinked: Array | bool
 
     def __init__(
         self, model: Model, mid: Array, rad: Array, terms: int = 1, kinked: Array | bool = False
@@ -58,11 +67,16 @@ class Ball:
         """An array that everybody is given, and knows without error."""
         return cls(model, array.astype(model.midpoint), np.zeros(array.shape))
 
-    def _exact(self, array: Any) -> Ball:
-        if isinstance(array, Ball):
-            return array
-        other: Ball | None = getattr(array, "ball", None)  # an affine form forgets its symbols here
-        return Ball.exact(self.model, np.asarray(array)) if other is None else other
+    def _exact(self, other: Operand) -> Ball:
+        if isinstance(other, Ball):
+            return other
+        forgetful: Ball | None = getattr(other, "ball", None)  # an affine form forgets its symbols here
+        return Ball.exact(self.model, np.asarray(other)) if forgetful is None else forgetful
+
+    @property
+    def ball(self) -> Ball:
+        """Itself, which is a Ball already."""
+        return self
 
     @property
     def size(self) -> Array:
@@ -98,7 +112,7 @@ class Ball:
     def __neg__(self) -> Ball:
         return Ball(self.model, -self.mid, self.rad, kinked=self.kinked)
 
-    def __add__(self, other: Any) -> Ball:
+    def __add__(self, other: Operand) -> Ball:
         o = self._exact(other)
         mid = self.mid + o.mid
         carried = self.rad + o.rad
@@ -107,21 +121,44 @@ class Ball:
             return self._result(mid, rad + self.model.closing(mid, rad), o)
         return self._rounded(mid, carried, o)
 
-    def __sub__(self, other: Any) -> Ball:
+    def __radd__(self, other: Operand) -> Ball:
+        return self._exact(other) + self
+
+    def __sub__(self, other: Operand) -> Ball:
         return self + -self._exact(other)
 
-    def __rsub__(self, other: Any) -> Ball:
+    def __rsub__(self, other: Operand) -> Ball:
         return self._exact(other) - self
 
-    def __mul__(self, other: Any) -> Ball:
+    def __mul__(self, other: Operand) -> Ball:
         o = self._exact(other)
         carried = np.abs(self.mid).astype(np.float64, copy=False) * o.rad + o.size * self.rad
         return self._rounded(self.mid * o.mid, carried, o)
 
-    def __rmul__(self, other: Any) -> Ball:
+    def __rmul__(self, other: Operand) -> Ball:
         return self._exact(other) * self
 
-    def __matmul__(self, other: Any) -> Ball:
+    def __truediv__(self, other: Operand) -> Ball:
+        """Divide, or multiply with a rounded reciprocal.
+
+        a/b - a₀/b₀ = (a - a₀ - (a₀/b₀) (b - b₀)) / b. A reciprocal that underflows is off by eta, times a; where it may
+        overflow, and where b may be 0, nothing is known.
+        """
+        o, model = self._exact(other), self.model
+        least = (np.abs(o.mid) - o.rad).astype(np.float64, copy=False) - 2.0**-52 * o.size
+        with np.errstate(all="ignore"):
+            known = (least > 0) & (1 / least <= model.largest)
+            mid = np.where(known, self.mid / o.mid, 0)
+            size = np.abs(mid).astype(np.float64, copy=False)
+            carried = (self.rad + size * o.rad) / least
+            tiny = model.eta * (1 + np.where(o.size * model.normal > 1, self.size, 0.0))
+            rad = carried + model.several(DIVISION_ROUNDINGS) * (size + carried) + tiny
+        return self._result(mid, np.where(known, finite_or_infinite(rad), np.inf), o)
+
+    def __rtruediv__(self, other: Operand) -> Ball:
+        return self._exact(other) / self
+
+    def __matmul__(self, other: Operand) -> Ball:
         o, n = self._exact(other), self.shape[-1]
         size, other_size = (np.abs(ball.mid).astype(np.float64) for ball in (self, o))
         carried = size @ o.rad + self.rad @ (other_size + o.rad)
@@ -129,15 +166,16 @@ class Ball:
         # A precision that sums in a better one may round the product before the bias is added, and then again.
         return self._result(mid, rad + self.model.closing(mid, rad), o, terms=n)
 
-    def __rmatmul__(self, other: Any) -> Ball:
+    def __rmatmul__(self, other: Operand) -> Ball:
         return self._exact(other) @ self
 
-    def sum(self, axis: int | None = None, keepdims: bool = False) -> Ball:
+    def sum(self, axis: Axes | None = None, keepdims: bool = False) -> Ball:
         """Sum in any order: a term passes through n - 1 additions at most, each of which may underflow.
 
-        Without an axis it sums over the whole of each case.
+        Without an axis it sums over the whole of each case. Several axes may be summed over one after the other, and
+        what is left then rounded each time.
         """
-        axes = OF_A_CASE if axis is None else (axis,)
+        axes = axes_of(axis)
         n = math.prod(self.shape[one] for one in axes)
         size, mid = (array.sum(axis=axes, keepdims=keepdims) for array in (self.size, self.mid))
         rad = self.rad.sum(axis=axes, keepdims=keepdims) + self.model.summed(n - 1, n, size)
@@ -145,7 +183,58 @@ class Ball:
             rad = rad + self.model.closing(size, rad, self.shape[-2])
             # and its terms may still lack their factor 1/2.
             rad = np.where(2 * (size + rad) <= self.model.largest, rad, np.inf)
+        else:
+            for _ in axes[1:]:
+                rad = rad + self.model.closing(size, rad, n)
         return self._result(mid, np.asarray(rad + self.model.closing(mid, rad)))
+
+    def largest(self, axis: Axes | None = -1, keepdims: bool = False) -> Ball:
+        """The maximum: no less than the largest lower end, which lies no further from its midpoint than the upper.
+
+        It is a copy, and rounds nothing. Who flushes subnormals may take one for another, and return zero for it.
+        """
+        axes, tiny = axes_of(axis), self.model.eta / 4  # eta is 4 times the smallest normal number
+        mid = self.mid.max(axis=axes, keepdims=True)
+        above = (self.mid - mid).astype(np.float64, copy=False) + (1 + 2.0**-50) * self.rad
+        rad = above.max(axis=axes, keepdims=True)
+        rad = rad + np.where(np.abs(mid) - rad < tiny, 2 * tiny, 0.0)
+        if not keepdims:
+            mid, rad = mid.squeeze(axes), rad.squeeze(axes)
+        return self._result(mid, finite_or_infinite(rad))
+
+    def sqrt(self) -> Ball:
+        """The square root; nothing is known where the number may be negative."""
+        return self.apply(ROOT, 0, ())
+
+    def constant(self, value: float, err: float) -> Ball:
+        """Return a constant of the same shape."""
+        full = np.full(self.shape, value, self.model.midpoint)
+        return self._result(full, np.full(self.shape, err))
+
+    def gather(self, index: Array) -> Ball:
+        """Pick numbers by an index; nothing is rounded, and a sum stays open."""
+        return self._result(gathered(self.mid, index), gathered(self.rad, index), terms=self.terms)
+
+    def scatter_add(self, index: Array, n: int) -> Ball:
+        """Add up what an index says about n numbers: a sum of at most k terms, of which one alone is not rounded."""
+        found = uses(index, n)
+        mid, rad = (found.terms(one).sum(axis=-1) for one in (self.mid, self.rad))
+        if found.most <= 1:
+            return self._result(mid, rad, terms=self.terms)
+        rad = rad + self.model.summed(found.most - 1, found.most, found.terms(self.size).sum(axis=-1))
+        rad = np.where(found.somewhere, rad + self.model.closing(mid, rad), 0.0)
+        return self._result(mid, rad)
+
+    def in_matrices(self, rows: int) -> Ball:
+        """Take every so many rows as a matrix of their own."""
+        kinked = np.asarray(self.kinked)[..., None]
+        return Ball(self.model, matrices(self.mid, rows), matrices(self.rad, rows), self.terms, kinked)
+
+    def in_rows(self) -> Ball:
+        """Undo ``in_matrices``; a kink in one matrix is one of its case."""
+        kinked = np.asarray(self.kinked)
+        kinked = np.asarray(kinked.any(axis=-1)) if kinked.ndim else kinked
+        return Ball(self.model, rows_of(self.mid), rows_of(self.rad), self.terms, kinked)
 
     def divided(self, m: int) -> Ball:
         """Divide by the batch size, wherever in the computation and however an implementation does it."""
@@ -278,7 +367,7 @@ class Ball:
         return self._result(log_s, carried + u * (np.abs(log_s).astype(np.float64) + carried) + eta)
 
     def _exponents(self) -> tuple[Array, Array, Array, Array]:
-        """Give softmax (float64), log_softmax (midpoints), how far z is below the maximum, and log Σ e^(z_j - max)."""
+        """Return softmax (float64), log_softmax (midpoints), how far z is below the maximum, log Σ e^(z_j - max)."""
         shifted = self.mid - self.mid.max(axis=-1, keepdims=True)
         log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         log_s = shifted - log_sum

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..network import Array
+from ..array import Array
+from ..gathering import gathered, matrices, rows_of
+from ..number import Operand
+from ..scalar import Piece, Scalar
 from ..stack import uniform
 from .balls import OF_A_CASE, Ball
 from .model import Model, coarse
@@ -20,7 +23,6 @@ from .spans import Span
 
 if TYPE_CHECKING:
     from ..nearby import Near
-    from ..scalar import Piece, Scalar
 
 #: A product is taken from numbers nearby where that makes its radius wider by no more than this share.
 WIDER = 0.5
@@ -48,7 +50,7 @@ def given(model: Model, array: Array, off: int = 0) -> Ball:
 
 
 def _extremes(array: Array) -> tuple[float, float]:
-    """Give the smallest and the largest absolute value; NaN where there is one."""
+    """Return the smallest and the largest absolute value; NaN where there is one."""
     if array.nbytes <= AT_ONCE or not array.flags.c_contiguous:
         size = np.abs(array)
         return float(size.min(initial=1.0)), float(size.max(initial=0.0))
@@ -106,13 +108,13 @@ class Given(Ball):
         return Span(self.model.without_midpoints, self.mid, self.mid)
 
     @property
-    def mT(self) -> Ball:
+    def mT(self) -> Given:
         """The transpose of every matrix."""
         transposed = Given(self.model, self.mid.mT, self.off, self._ball and self._ball.mT, self.plain)
         transposed._transposed, transposed.near = self, self.near and self.near.mT
         return transposed
 
-    def __matmul__(self, other: Any) -> Ball:
+    def __matmul__(self, other: Operand) -> Ball:
         if not isinstance(other, Given):
             return super().__matmul__(other)
         found, plain = self._times(other), np.asarray(self.plain & other.plain)
@@ -136,7 +138,7 @@ class Given(Ball):
         return self._result(mid, rad, terms=n) if overflows else Ball.certain(self.model, mid, rad, n)
 
     def _beside(self, other: Given, relative: float) -> tuple[Array, Array]:
-        """Give the product and the norms of its radius's rows: that of the arrays nearby, where they are close.
+        """Return the product and the norms of its radius's rows: that of the arrays nearby, where they are close.
 
         The nearby product is a rounded one too, of rows that are no longer than these and the way to them.
         """
@@ -156,6 +158,24 @@ class Given(Ball):
             np.where(close, self.near.product, self.mid @ other.mid),
             np.where(close, rows, self.rows * relative),
         )
+
+    def gather(self, index: Array) -> Given:
+        """Pick numbers by an index; a zero that is not there is as plain as any."""
+        ball = self._ball and self._ball.gather(index)
+        return Given(self.model, gathered(self.mid, index), self.off, ball, self.plain)
+
+    def in_matrices(self, rows: int) -> Ball:
+        """Take every so many rows as a matrix of their own; a case that is not plain is so in all of them."""
+        ball = self._ball and self._ball.in_matrices(rows)
+        plain = np.asarray(self.plain)[..., None]
+        return Given(self.model, matrices(self.mid, rows), self.off, ball, plain)
+
+    def in_rows(self) -> Ball:
+        """Undo ``in_matrices``."""
+        ball = self._ball and self._ball.in_rows()
+        plain = np.asarray(self.plain)
+        plain = np.asarray(plain.all(axis=-3 if plain.ndim > 2 else None))
+        return Given(self.model, rows_of(self.mid), self.off, ball, plain)
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
         """Evaluate at every number; beside a kink, and where a number may be another, as a Ball does."""

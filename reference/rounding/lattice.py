@@ -13,21 +13,21 @@ is not certain there, though nothing times it is nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from ..backprop import backprop
+from ..gathering import gathered, matrices, rows_of, uses
 from ..network import Array, Case, Parameters
+from ..number import Axes, Carried, Operand
+from ..scalar import Piece, Scalar
 from ..stack import Stack
-from .balls import OF_A_CASE
-
-if TYPE_CHECKING:
-    from ..scalar import Piece, Scalar
+from .balls import axes_of
 
 #: NumPy holds certain values exactly: no precision that is judged has more bits than float64.
 _BITS = 53
@@ -51,8 +51,8 @@ class Grid:
         return 0.0
 
     @classmethod
-    def of(cls, dtype: Any, divisor: int = 1, outputs: int = 1) -> Grid:
-        """Give the grid of a NumPy type, for costs that are divided by ``divisor`` and of so many ``outputs``.
+    def of(cls, dtype: np.dtype[Any], divisor: int = 1, outputs: int = 1) -> Grid:
+        """Return the grid of a NumPy type, for costs that are divided by ``divisor`` and of so many ``outputs``.
 
         An implementation may divide last where we divide first, square before it takes the half, and take the mean
         over the outputs on its way: its numbers may be as many times larger, or smaller, than ours.
@@ -65,7 +65,7 @@ class Grid:
         )
 
 
-class Lattice:
+class Lattice(Carried):
     """Values (float64), elementwise ``certain`` or not, in a grid.
 
     ``value`` is 0 where it is not certain. ``size`` is abs(value) where it is, and elsewhere what bounds every correct
@@ -74,7 +74,7 @@ class Lattice:
     happen inside of it.
     """
 
-    __array_ufunc__ = None  # so that ndarray @ Lattice asks the Lattice
+    model: Grid
 
     def __init__(self, grid: Grid, value: Array, terms: Array, grain: Array, known: Array) -> None:
         with np.errstate(all="ignore"):
@@ -84,21 +84,21 @@ class Lattice:
             bound = np.where(2 * terms <= grid.largest, 2 * terms, np.inf)
         self.model, self.terms, self.grain = grid, terms, grain
         self.value = np.where(self.certain, value, 0.0)
-        self.size = np.where(self.certain, np.abs(self.value), bound)
+        self._size = np.where(self.certain, np.abs(self.value), bound)
 
     @classmethod
-    def exact(cls, grid: Grid, array: Any) -> Lattice:
+    def exact(cls, grid: Grid, array: Operand) -> Lattice:
         """An array that everybody is given; its quanta are the largest that fit its values."""
         given = np.asarray(array).astype(np.float64)
         finite = np.isfinite(given)
         value = np.where(finite, given, 0.0)
         return cls(grid, value, np.where(finite, np.abs(value), np.inf), quantum(value), finite)
 
-    def _lift(self, other: Any) -> Lattice:
+    def _lift(self, other: Operand) -> Lattice:
         return other if isinstance(other, Lattice) else Lattice.exact(self.model, other)
 
     def constant(self, value: float, err: float) -> Lattice:
-        """Give a constant of the same shape; one that had to be rounded is not certain."""
+        """Return a constant of the same shape; one that had to be rounded is not certain."""
         full = np.full(self.shape, value)
         return Lattice(self.model, full, np.abs(full), quantum(full), np.full(self.shape, err == 0))
 
@@ -106,6 +106,11 @@ class Lattice:
     def shape(self) -> tuple[int, ...]:
         """The shape of every one of its arrays."""
         return self.value.shape
+
+    @property
+    def size(self) -> Array:
+        """What bounds the absolute value."""
+        return self._size
 
     @cached_property
     def quantum(self) -> Array:
@@ -123,31 +128,40 @@ class Lattice:
         return Lattice(self.model, self.value.mT, self.terms.mT, self.grain.mT, self.certain.mT)
 
     def of(self, case: int) -> Lattice:
-        """Give one case's of a stack's."""
-        known = (one[case] for one in (self.value, self.terms, self.grain, self.certain))
-        return Lattice(self.model, *known)
+        """Return one case's of a stack's."""
+        return self._rearranged(lambda array, _: array[case])
+
+    def _rearranged(self, how: Callable[[Array, float], Array]) -> Lattice:
+        """Rearrange all that is known; beside an edge it is zero, without terms, for certain."""
+        value, terms, grain, certain = (
+            how(array, nothing)
+            for array, nothing in (
+                (self.value, 0.0), (self.terms, 0.0), (self.grain, math.inf), (self.certain, True)
+            )
+        )  # fmt: skip
+        return Lattice(self.model, value, terms, grain, certain)
 
     def __neg__(self) -> Lattice:
         return Lattice(self.model, -self.value, self.terms, self.grain, self.certain)
 
-    def __add__(self, other: Any) -> Lattice:
+    def __add__(self, other: Operand) -> Lattice:
         o = self._lift(other)
         grain = np.minimum(self.grain, o.grain)
         return Lattice(
             self.model, self.value + o.value, self.terms + o.terms, grain, self.certain & o.certain
         )
 
-    def __sub__(self, other: Any) -> Lattice:
+    def __sub__(self, other: Operand) -> Lattice:
         return self + -self._lift(other)
 
-    def __mul__(self, other: Any) -> Lattice:
+    def __mul__(self, other: Operand) -> Lattice:
         o = self._lift(other)
         known = (self.certain & o.certain) | self.zero | o.zero
         with np.errstate(all="ignore"):  # 0 times what may be infinite is NaN, and not certain
-            value, size = self.value * o.value, self.size * o.size
+            value, size = self.value * o.value, self._size * o._size
         return Lattice(self.model, value, size, self.quantum + o.quantum, known)
 
-    def __truediv__(self, other: Any) -> Lattice:
+    def __truediv__(self, other: Operand) -> Lattice:
         """Divide; certain by a power of two only, since some machines multiply by the reciprocal."""
         o = self._lift(other)
         known = self.certain & o.certain & (np.abs(np.frexp(o.value)[0]) == 0.5)
@@ -156,7 +170,7 @@ class Lattice:
             size = np.where(o.certain, self.size / np.abs(o.value), np.inf)
         return Lattice(self.model, value, size, quantum(value), known)
 
-    def __matmul__(self, other: Any) -> Lattice:
+    def __matmul__(self, other: Operand) -> Lattice:
         o = self._lift(other)
         with np.errstate(all="ignore"):
             value, size = self.value @ o.value, self.size @ o.size
@@ -171,29 +185,63 @@ class Lattice:
         mine, others = ((~one.certain).astype(np.float64) for one in (self, other))
         return np.asarray(mine @ (~other.zero).astype(np.float64) + (~self.zero).astype(np.float64) @ others)
 
-    def __radd__(self, other: Any) -> Lattice:
+    def __radd__(self, other: Operand) -> Lattice:
         return self._lift(other) + self
 
-    def __rsub__(self, other: Any) -> Lattice:
+    def __rsub__(self, other: Operand) -> Lattice:
         return self._lift(other) - self
 
-    def __rmul__(self, other: Any) -> Lattice:
+    def __rmul__(self, other: Operand) -> Lattice:
         return self._lift(other) * self
 
-    def __rtruediv__(self, other: Any) -> Lattice:
+    def __rtruediv__(self, other: Operand) -> Lattice:
         return self._lift(other) / self
 
-    def __rmatmul__(self, other: Any) -> Lattice:
+    def __rmatmul__(self, other: Operand) -> Lattice:
         return self._lift(other) @ self
 
-    def sum(self, axis: int | None = None, keepdims: bool = False) -> Lattice:
+    def sum(self, axis: Axes | None = None, keepdims: bool = False) -> Lattice:
         """Sum in any order; without an axis, over the whole of each case."""
-        axes = OF_A_CASE if axis is None else axis
+        axes = axes_of(axis)
         value, size = (np.asarray(np.sum(one, axes, keepdims=keepdims)) for one in (self.value, self.size))
         grain = np.asarray(np.min(self.quantum, axes, keepdims=keepdims, initial=np.inf))
         return Lattice(
             self.model, value, size, grain, np.asarray(np.all(self.certain, axes, keepdims=keepdims))
         )
+
+    def largest(self, axis: Axes | None = -1, keepdims: bool = False) -> Lattice:
+        """The maximum: certain where nothing that is not certain can be larger than what is."""
+        axes = axes_of(axis)
+        known = np.where(self.certain, self.value, -np.inf)
+        most = known.max(axis=axes, keepdims=True)
+        certain = (self.certain | (self.size <= most)).all(axis=axes, keepdims=True)
+        value = np.where(certain, most, 0.0)
+        size = np.where(certain, np.abs(value), self.size.max(axis=axes, keepdims=True))
+        if not keepdims:
+            value, size, certain = (one.squeeze(axes) for one in (value, size, certain))
+        return Lattice(self.model, value, size, quantum(value), certain)
+
+    def gather(self, index: Array) -> Lattice:
+        """Pick numbers by an index: what is certain stays so."""
+        return self._rearranged(lambda array, nothing: gathered(array, index, nothing))
+
+    def scatter_add(self, index: Array, n: int) -> Lattice:
+        """Add up what an index says about n numbers, in any order."""
+        found = uses(index, n)
+        if found.most <= 1:
+            return self._rearranged(lambda array, nothing: found.terms(array, nothing)[..., 0])
+        value, size = (found.terms(one).sum(axis=-1) for one in (self.value, self.size))
+        grain = found.terms(self.quantum, math.inf).min(axis=-1)
+        known = np.asarray(found.terms(self.certain, True).all(axis=-1))
+        return Lattice(self.model, value, size, grain, known)
+
+    def in_matrices(self, rows: int) -> Lattice:
+        """Take every so many rows as a matrix of their own."""
+        return self._rearranged(lambda array, _: matrices(array, rows))
+
+    def in_rows(self) -> Lattice:
+        """Undo ``in_matrices``."""
+        return self._rearranged(lambda array, _: rows_of(array))
 
     def divided(self, m: int) -> Lattice:
         """Divide by the batch size, before or after the sum; certain where m is a power of two."""
@@ -232,15 +280,19 @@ class Lattice:
         return np.asarray((self.value >= starts) & (self.value <= ends))
 
     def unknown(self) -> Lattice:
-        """Give what is certain of no component: no two platforms agree to the last bit on any of these."""
+        """Return what is certain of no component: no two platforms agree to the last bit on any of these.
+
+        A square root is no exception, exact as it may be: whoever takes it for a power, or for x times 1/sqrt(x), is
+        allowed to round twice (model.ROOT_ROUNDINGS).
+        """
         nothing = np.full(self.shape, np.inf)
         return Lattice(self.model, self.value, nothing, nothing, np.zeros(self.shape, bool))
 
-    exp = expm1 = log = log1p = tanh = sigmoid = erf = ndtr = softmax = log_softmax = xlogx = unknown
+    exp = expm1 = log = log1p = sqrt = tanh = sigmoid = erf = ndtr = softmax = log_softmax = xlogx = unknown
 
 
 def quantum(value: Array) -> Array:
-    """Give q such that the value is an odd number times 2^q; infinite for 0. The values must be finite."""
+    """Return q such that the value is an odd number times 2^q; infinite for 0. The values must be finite."""
     fraction, exponent = np.frexp(value)
     odd = np.abs(np.ldexp(fraction, _BITS)).astype(
         np.int64

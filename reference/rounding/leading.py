@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..network import Array
-from ..number import UnknownError
+from ..array import Array
+from ..gathering import uses
+from ..number import Axes, Carried, Operand
+from ..scalar import Scalar
 from .balls import OF_A_CASE, Ball
 from .given import Given, Product
-from .model import REDUCTION_ROUNDINGS
-
-if TYPE_CHECKING:
-    from ..scalar import Scalar
-
+from .model import REDUCTION_ROUNDINGS, Model
 
 #: Radii in float32 are off by so much at most, after 250 roundings.
 DEFLATION = 1 - 2.0**-16
@@ -32,16 +29,16 @@ DEFLATION = 1 - 2.0**-16
 MATTERS = 2.0
 
 
-class Leading:
+class Leading(Carried):
     """A Ball that has the leading error only."""
 
-    __array_ufunc__ = None
+    model: Model
 
     #: What amplifies an underflow or an overflow is left out.
     size = 0.0
 
     def __init__(self, ball: Ball) -> None:
-        self.ball = ball
+        self.ball, self.model = ball, ball.model
 
     @cached_property
     def rad(self) -> Array:
@@ -60,6 +57,11 @@ class Leading:
         return Leading(ball)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the ball."""
+        return self.ball.shape
+
+    @property
     def mT(self) -> Leading:
         """The transpose of every matrix."""
         return Leading(self.ball.mT)
@@ -67,30 +69,35 @@ class Leading:
     def __neg__(self) -> Leading:
         return self._new(-self.ball.mid, self.ball.rad)
 
-    def __matmul__(self, other: Leading) -> Leading:
-        product = self.ball @ other.ball
+    def _lift(self, other: Operand) -> Leading:
+        if not isinstance(other, Leading):
+            self._unknown("an operation with what is no leading error")
+        return other
+
+    def __matmul__(self, other: Operand) -> Leading:
+        product = self.ball @ self._lift(other).ball
         if not isinstance(product, Product):
-            raise UnknownError
+            self._unknown("a product of what is not plain")
         return Leading(product)
 
-    def __add__(self, other: Leading) -> Leading:
-        one = self.ball
+    def __add__(self, other: Operand) -> Leading:
+        one, o = self.ball, self._lift(other)
         if not isinstance(one, Product):
-            raise UnknownError
-        return Leading(
-            Product(one.model, one.mid + other.ball.mid, one.rows, one.columns, one.least, one.terms)
-        )
+            self._unknown("a sum of what is no product")
+        return Leading(Product(one.model, one.mid + o.ball.mid, one.rows, one.columns, one.least, one.terms))
 
-    def __sub__(self, other: Leading) -> Leading:
-        mid = self.ball.mid - other.ball.mid
+    def __sub__(self, other: Operand) -> Leading:
+        o = self._lift(other)
+        mid = self.ball.mid - o.ball.mid
         rad = self.ball.model.unit * np.abs(mid)
-        for one in (self, other):
+        for one in (self, o):
             if not isinstance(one.ball, Given) or one.ball.off:
                 rad += one.rad
-        return self._new(mid, rad, other)
+        return self._new(mid, rad, o)
 
-    def __mul__(self, other: Leading) -> Leading:
-        one, o = self.ball, other.ball
+    def __mul__(self, other: Operand) -> Leading:
+        beside = self._lift(other)
+        one, o = self.ball, beside.ball
         size = np.abs(o.mid)
         matters = np.ones(1, bool)
         if isinstance(one, Product):
@@ -98,11 +105,13 @@ class Leading:
             matters = least * one.terms**1.5 < MATTERS
         rad = size * self.rad
         if matters.any():
-            other_rad = np.abs(one.mid) * other.rad
+            other_rad = np.abs(one.mid) * beside.rad
             rad += other_rad if matters.all() else np.where(matters, other_rad, 0.0)
-        return self._new(one.mid * o.mid, rad, other)
+        return self._new(one.mid * o.mid, rad, beside)
 
-    def __rmul__(self, other: float) -> Leading:
+    def __rmul__(self, other: Operand) -> Leading:
+        if not isinstance(other, int | float):
+            self._unknown("a product with what is no number")
         return self._new(other * self.ball.mid, abs(other) * self.rad)
 
     def divided(self, m: int) -> Leading:
@@ -111,25 +120,41 @@ class Leading:
         rad += self.ball.model.several(REDUCTION_ROUNDINGS) * np.abs(mid)
         return self._new(mid, rad)
 
-    def sum(self, axis: int | None = None, keepdims: bool = False) -> Leading:
+    def sum(self, axis: Axes | None = None, keepdims: bool = False) -> Leading:
         """Sum over the batch; of what is summed over anything else, nothing is known."""
         if axis != OF_A_CASE[0] or keepdims:
-            raise UnknownError
+            self._unknown("a sum over other axes")
         mid, n = self.ball.mid, self.ball.shape[axis]
         rad = self.ball.model.gamma(n - 1) * np.abs(mid).sum(axis=axis, dtype=np.float64)
         return self._new(mid.sum(axis=axis), rad)
 
+    def gather(self, index: Array) -> Leading:
+        """Pick numbers by an index; nothing is rounded."""
+        return Leading(self.ball.gather(index))
+
+    def scatter_add(self, index: Array, n: int) -> Leading:
+        """Add up what an index says about n numbers: their own errors, and the sum's."""
+        found = uses(index, n)
+        mid, rad = (found.terms(one).sum(axis=-1) for one in (self.ball.mid, self.rad))
+        if found.most > 1:
+            size = found.terms(np.abs(self.ball.mid)).sum(axis=-1)
+            rad = rad + (self.model.gamma(found.most - 1) * size).astype(rad.dtype, copy=False)
+        return self._new(mid, rad)
+
+    def in_matrices(self, rows: int) -> Leading:
+        """Take every so many rows as a matrix of their own."""
+        return Leading(self.ball.in_matrices(rows))
+
+    def in_rows(self) -> Leading:
+        """Undo ``in_matrices``."""
+        return Leading(self.ball.in_rows())
+
     def apply(self, function: Scalar, order: int, exact: Sequence[Leading]) -> Leading:
         """Evaluate a derivative of that order by its first formula."""
         if not isinstance(self.ball, Given):
-            raise UnknownError
+            self._unknown("a function of what is not plain")
         return Leading(self.ball.first(function, order, [one.ball for one in exact]))
 
-    def in_any_order(self, upstream: Leading, amplification: float, growth: float) -> Leading:
+    def in_any_order(self, upstream: Leading, amplification: Array | float, growth: Array | float) -> Leading:
         """Leave out what that adds."""
         return self
-
-    def _unknown(self, *_: Any, **__: Any) -> Leading:
-        raise UnknownError
-
-    softmax = log_softmax = _unknown

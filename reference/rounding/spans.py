@@ -10,27 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from ..elementary import erf as _erf
-from ..elementary import ndtr as _ndtr
-from ..elementary import sigmoid as _sigmoid
-from ..network import Array
-from .model import Model
+from ..array import Array
+from ..elementary import array_erf, array_ndtr, array_sigmoid
+from ..number import Carried, Operand
+from .model import ROOT_ROUNDINGS, Model
+
+#: What a formula may have beside its arguments.
+_SCALARS = (int, float, np.floating)
 
 #: An error, or what computes it.
 Error = Array | float | Callable[[], Array | float]
 
 
-class Span:
+class Span(Carried):
     """[lo, hi] and err, elementwise, in a model of rounding.
 
     These are float64 arrays of one shape, or of the midpoints' kind where what those are off is in no radius.
     """
 
-    __array_ufunc__ = None  # so that ndarray + Span asks the Span
+    model: Model
 
     def __init__(
         self, model: Model, lo: Array, hi: Array, err: Error = 0.0, most: float = np.inf, units: float = 0.0
@@ -65,6 +66,11 @@ class Span:
         return np.abs(self.lo) if self._point else np.maximum(np.abs(self.lo), np.abs(self.hi))
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the range's ends."""
+        return self.lo.shape
+
+    @property
     def size(self) -> Array:
         """The largest absolute value, of the exact or of the computed result."""
         return np.asarray(self._reach + self.err)
@@ -81,15 +87,18 @@ class Span:
         return np.asarray(np.maximum(least - self.err, 0.0))
 
     def constant(self, value: float, err: float) -> Span:
-        """Give a constant over the same range."""
+        """Return a constant over the same range."""
         full = np.full_like(self.lo, value)
         return Span(self.model, full, full, err)
 
-    def _lift(self, other: Any) -> Span:
+    def _lift(self, other: Operand) -> Span:
         if isinstance(other, Span):
             return other
-        at = np.asarray(other, self.lo.dtype)
-        return Span(self.model, at, at, self.model.constant_error(other), abs(other))
+        if not isinstance(other, _SCALARS):
+            self._unknown("what is no constant beside a span")
+        value = float(other)
+        at = np.asarray(value, self.lo.dtype)
+        return Span(self.model, at, at, self.model.constant_error(value), abs(value))
 
     def __neg__(self) -> Span:
         if "neg" not in self._known:
@@ -97,19 +106,19 @@ class Span:
             self._known["neg"] = Span(self.model, low, low if self._point else -self.lo, self.err, self._most)
         return self._known["neg"]
 
-    def __add__(self, other: Any) -> Span:
+    def __add__(self, other: Operand) -> Span:
         o = self._lift(other)
         low = self.lo + o.lo
         high = low if self._point and o._point else self.hi + o.hi
         return Span(self.model, low, high, lambda: self.err + o.err, self._most + o._most, 1)
 
-    def __sub__(self, other: Any) -> Span:
+    def __sub__(self, other: Operand) -> Span:
         o = self._lift(other)
         low = self.lo - o.hi
         high = low if self._point and o._point else self.hi - o.lo
         return Span(self.model, low, high, lambda: self.err + o.err, self._most + o._most, 1)
 
-    def __mul__(self, other: Any) -> Span:
+    def __mul__(self, other: Operand) -> Span:
         o = self._lift(other)
         most = self._most * o._most
 
@@ -125,7 +134,7 @@ class Span:
             ends = [self.lo * o.lo, self.lo * o.hi, self.hi * o.lo, self.hi * o.hi]
         return Span(self.model, np.minimum.reduce(ends), np.maximum.reduce(ends), carried, most, 1)
 
-    def __truediv__(self, other: Any) -> Span:
+    def __truediv__(self, other: Operand) -> Span:
         o = self._lift(other)
         if self._point and o._point:
             lo = hi = self.lo / o.lo
@@ -139,16 +148,16 @@ class Span:
 
         return Span(self.model, lo, hi, carried, units=1)
 
-    def __radd__(self, other: Any) -> Span:
+    def __radd__(self, other: Operand) -> Span:
         return self._lift(other) + self
 
-    def __rsub__(self, other: Any) -> Span:
+    def __rsub__(self, other: Operand) -> Span:
         return self._lift(other) - self
 
-    def __rmul__(self, other: Any) -> Span:
+    def __rmul__(self, other: Operand) -> Span:
         return self._lift(other) * self
 
-    def __rtruediv__(self, other: Any) -> Span:
+    def __rtruediv__(self, other: Operand) -> Span:
         return self._lift(other) / self
 
     def _increasing(
@@ -184,6 +193,28 @@ class Span:
         least = 1 + self.lo - self.err
         return self._increasing("log1p", np.log1p, lambda: np.where(least > 0, 1 / least, np.inf))
 
+    def sqrt(self) -> Span:
+        """The square root; nothing is known where the argument may be negative.
+
+        It takes an error to at most that times 1 / (2 sqrt(least)); and a subnormal argument that is flushed to zero
+        costs all of its root.
+        """
+        if "sqrt" not in self._known:
+            low = np.sqrt(np.maximum(self.lo, 0.0))
+            high = low if self._point else np.sqrt(np.maximum(self.hi, 0.0))
+
+            def carried() -> Array:
+                least, tiny = (
+                    self.lo - self.err,
+                    self.model.eta / 4,
+                )  # eta is 4 times the smallest normal number
+                moved = np.where(self.err > 0, self.err / (2 * np.sqrt(np.maximum(least, 0.0))), 0.0)
+                flushed = np.where(least < tiny, np.sqrt(np.minimum(self._reach + self.err, tiny)), 0.0)
+                return np.where(least >= 0, moved + flushed, np.inf)
+
+            self._known["sqrt"] = Span(self.model, low, high, carried, units=ROOT_ROUNDINGS)
+        return self._known["sqrt"]
+
     def tanh(self) -> Span:
         """Hyperbolic tangent."""
 
@@ -200,13 +231,15 @@ class Span:
             fall = np.exp(-self._least)
             return np.asarray(fall / (1 + fall) ** 2)
 
-        return self._increasing("sigmoid", _sigmoid, slope, most=1.0)
+        return self._increasing("sigmoid", array_sigmoid, slope, most=1.0)
 
     def ndtr(self) -> Span:
         """The normal distribution function; in its left tail accurate to K u of 1/2, since it may be 1 - Φ(-x)."""
-        found = self._increasing("ndtr", _ndtr, lambda: 0.3989422804014327 * np.exp(-0.5 * self._least**2))
+        found = self._increasing(
+            "ndtr", array_ndtr, lambda: 0.3989422804014327 * np.exp(-0.5 * self._least**2)
+        )
         return Span(self.model, found.lo, found.hi, found.err + self.model.K["ndtr"] * self.model.unit / 2)
 
     def erf(self) -> Span:
         """Error function."""
-        return self._increasing("erf", _erf, lambda: 1.1283791670955126 * np.exp(-(self._least**2)))
+        return self._increasing("erf", array_erf, lambda: 1.1283791670955126 * np.exp(-(self._least**2)))
