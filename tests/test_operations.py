@@ -146,6 +146,23 @@ def test_what_is_given_stays_so() -> None:
     assert np.all(subnormal.rad[1] > 0)
 
 
+def test_a_case_is_bounded_as_it_is_by_itself() -> None:
+    """One case of a stack has subnormals, which may be flushed: that is so of it alone."""
+    cases = np.ones((2, 4, 6), np.float32)
+    cases[1, :, 2] = 1e-40
+    stacked = known(cases, "float32")
+    assert isinstance(stacked, Given)
+    for operation in (
+        lambda x: x.gather(WINDOWS),
+        lambda x: x.in_matrices(2),
+        lambda x: x.in_matrices(2).in_rows(),
+    ):
+        together = operation(stacked)
+        for i, case in enumerate(cases):
+            assert np.array_equal(together.rad[i], operation(known(case[None], "float32")).rad[0])
+        assert np.any(together.rad[1] > 0) and np.all(together.rad[0] == 0)
+
+
 def test_a_kink_belongs_to_its_case() -> None:
     stack = ball(np.ones((3, 4, 2)), "float32")
     stack.kinked = np.array([False, True, False])
