@@ -158,6 +158,8 @@ def test_a_case_is_bounded_as_it_is_by_itself() -> None:
         lambda x: x.in_matrices(2).in_rows(),
         lambda x: x.in_matrices(2) @ x.in_matrices(2).mT,
         lambda x: x.in_matrices(2).in_rows() @ x.mT,
+        lambda x: x.in_matrices(2).sqrt(),
+        lambda x: x.in_matrices(2).in_rows().sqrt(),
     ]
     for operation in operations:
         together = operation(stacked)
