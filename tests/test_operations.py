@@ -146,6 +146,28 @@ def test_what_is_given_stays_so() -> None:
     assert np.all(subnormal.rad[1] > 0)
 
 
+def test_a_case_is_bounded_as_it_is_by_itself() -> None:
+    """One case of a stack has subnormals, which may be flushed: that is so of it alone."""
+    cases = np.ones((2, 4, 6), np.float32)
+    cases[1, :, 2] = 1e-40
+    stacked = known(cases, "float32")
+    assert isinstance(stacked, Given)
+    operations: list[Callable[[Ball], Ball]] = [
+        lambda x: x.gather(WINDOWS),
+        lambda x: x.in_matrices(2),
+        lambda x: x.in_matrices(2).in_rows(),
+        lambda x: x.in_matrices(2) @ x.in_matrices(2).mT,
+        lambda x: x.in_matrices(2).in_rows() @ x.mT,
+        lambda x: x.in_matrices(2).sqrt(),
+        lambda x: x.in_matrices(2).in_rows().sqrt(),
+    ]
+    for operation in operations:
+        together = operation(stacked)
+        for i, case in enumerate(cases):
+            assert np.array_equal(together.rad[i], operation(known(case[None], "float32")).rad[0])
+        assert not np.array_equal(together.rad[1], together.rad[0])
+
+
 def test_a_kink_belongs_to_its_case() -> None:
     stack = ball(np.ones((3, 4, 2)), "float32")
     stack.kinked = np.array([False, True, False])
@@ -177,12 +199,11 @@ def test_symbols_go_through_gather_and_scatter_add() -> None:
 
 
 def test_rows_of_one_example_do_not_share_the_errors_they_made_themselves() -> None:
-    """Two rows' own roundings have different symbols: they may not cancel, and the sum holds both."""
-    index = np.array([[0], [0]])
-    rows = affine(np.array([[1.0]]), "float32").gather(index) @ np.array([[1.0]])
-    own = rows.rad.max()
-    apart = rows._named * np.array([[1.0], [-1.0]])  # type: ignore[union-attr]
-    assert scatter_add(apart, index, 1).rad >= 2 * own  # type: ignore[attr-defined]
+    """Two rows' own errors have different symbols: they may not cancel, and the sum holds both."""
+    here, nothing = np.ones((2, 1)), np.zeros((2, 0, 1))
+    rows = Affine(model("float32"), Symbols(), here, nothing, here / 2, positions=2)._named
+    apart = rows * np.array([[1.0], [-1.0]])
+    assert np.all(apart.scatter_add(np.array([[0], [0]]), 1).rad >= 1)
 
 
 def test_symbols_of_other_examples_mean_something_else() -> None:
@@ -271,6 +292,20 @@ def test_over_any_axes_the_truth_is_inside(
             if isinstance(axis, int):
                 assert outside(found, np.asarray(function(in_its_precision(np.flip(x, axis))))) == 0
     assert judged > 1
+
+
+@kinds
+def test_a_sum_over_two_axes_may_be_rounded_between_them(kind: str) -> None:
+    """In bfloat16, 256 times 1 + u and more: each row's sum is rounded, and then theirs, by up to u each."""
+    rng, farther = np.random.default_rng(8), 0
+    for _ in range(200):
+        x = rng.uniform(1, 2, (2, 2)).astype(DTYPES["bfloat16"])
+        found = HOLDING[kind](x, "bfloat16").sum(axis=(-1, -2))
+        between = np.asarray(in_its_precision(x).sum(axis=-1).sum(axis=-1))
+        assert outside(found, between) == 0
+        once = model("bfloat16").unit * float(np.abs(x.astype(float)).sum())
+        farther += abs(float(between) - float(found.mid)) > once
+    assert farther > 0
 
 
 @kinds
