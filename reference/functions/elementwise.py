@@ -10,6 +10,7 @@ import numpy as np
 
 from ..array import Array
 from ..elementary import constant
+from ..number import Number
 from ..scalar import Piece, Scalar
 
 
@@ -42,22 +43,22 @@ class Elementwise:
         return result.in_any_order(upstream, self.amplification(z.size), growth(z.size))
 
 
-def zero(z: Any) -> Any:
+def zero(z: Number) -> Number:
     """0, of the kind and shape of z."""
     return constant(0, z)
 
 
-def one(z: Any) -> Any:
+def one(z: Number) -> Number:
     """1, of the kind and shape of z."""
     return constant(1, z)
 
 
-def itself(z: Any) -> Any:
+def itself(z: Number) -> Number:
     """z."""
     return z
 
 
-def product_rule(first: Any, second: Any) -> Any:
+def product_rule(first: Number, second: Number) -> Number:
     """Add the two terms of a product's derivative.
 
     Automatic differentiation multiplies each by what comes from above before it adds them, and so rounds each once

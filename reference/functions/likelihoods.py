@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..coupled import log_softmax, softmax
 from ..elementary import exp, log, log1p, sigmoid
+from ..number import Number, carried
 from ..scalar import Piece, Scalar, smooth
 from .cost_function import CostFunction, of_output
 from .elementwise import zero
@@ -30,20 +29,22 @@ def binary_cross_entropy_with_logits() -> CostFunction:
     """Make the binary cross-entropy of sigmoid(a)."""
 
     def piece(sign: int, lo: float, hi: float) -> Piece:
-        def log_part(a: Any) -> Any:
+        def log_part(a: Number) -> Number:
             return log1p(exp(-(sign * a)))
 
-        def value(a: Any, y: Any) -> Any:  # max(a, 0) - a y + log(1 + e^-|a|)
+        def value(a: Number, y: Number) -> Number:  # max(a, 0) - a y + log(1 + e^-|a|)
             return (a if sign > 0 else zero(a)) - a * y + log_part(a)
 
-        def value_shifted(a: Any, y: Any) -> Any:  # (1 - y) a + log(1 + e^-a)
+        def value_shifted(a: Number, y: Number) -> Number:  # (1 - y) a + log(1 + e^-a)
             return (1 - y) * a + (log_part(a) if sign > 0 else log_part(a) - a)
 
-        def slope_by_sides(a: Any, y: Any) -> Any:  # autodiff of the first value
+        def slope_by_sides(a: Number, y: Number) -> Number:  # autodiff of the first value
             fall = exp(-(sign * a))
             return (1 - y if sign > 0 else -y) - sign * (fall / (1 + fall))
 
-        def slope_through_softplus(a: Any, y: Any) -> Any:  # autodiff of y softplus(-a) + (1 - y) softplus(a)
+        def slope_through_softplus(
+            a: Number, y: Number
+        ) -> Number:  # autodiff of y softplus(-a) + (1 - y) softplus(a)
             up, down = (a, zero(a)) if sign > 0 else (zero(a), -a)  # max(a, 0) and max(-a, 0)
             return (1 - y) * exp(a - (up + log_part(a))) - y * exp(-a - (down + log_part(a)))
 
@@ -89,10 +90,10 @@ def negative_log_likelihood() -> CostFunction:
     return CostFunction(lambda a, y: -(y * a).sum(), lambda a, y: -y)
 
 
-def xlogx(y: Any) -> Any:
+def xlogx(y: Number) -> Number:
     """y log y, and 0 at 0."""
     if not isinstance(y, np.ndarray):
-        return y.xlogx()
+        return carried(y).xlogx()
     if y.dtype == object:
         result = np.empty_like(y)
         result.flat[:] = [value * value.log() if value > 0 else value for value in y.flat]

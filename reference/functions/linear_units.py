@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..elementary import constant, exp, expm1
+from ..number import Number
 from ..scalar import Piece, Scalar
 from .elementwise import Elementwise, line, zero
 
@@ -23,7 +22,7 @@ def elu(alpha: float) -> Elementwise:
 def celu(alpha: float) -> Elementwise:
     """Make alpha (e^(z / alpha) - 1) below zero."""
 
-    def through_reciprocal(z: Any) -> Any:
+    def through_reciprocal(z: Number) -> Number:
         return (constant(1, z) / alpha) * z
 
     negative = Piece(
@@ -49,13 +48,13 @@ _SELU_SCALE_ALPHA = "1.7580993408473768599402175208123"
 def selu() -> Elementwise:
     """Make elu, scaled so that means and variances settle from layer to layer."""
 
-    def scale(z: Any) -> Any:
+    def scale(z: Number) -> Number:
         return constant(_SELU_SCALE, z)
 
-    def scale_alpha(z: Any) -> Any:
+    def scale_alpha(z: Number) -> Number:
         return constant(_SELU_SCALE_ALPHA, z)
 
-    def alpha_rounded(z: Any) -> Any:
+    def alpha_rounded(z: Number) -> Number:
         return scale(z) * constant("1.6732632423543772848170429916717", z)
 
     negative = Piece(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..elementary import constant
+from ..number import Number
 from ..scalar import Piece, Scalar
 from .elementwise import Elementwise, flat, itself, line, linear, one, product_rule, zero
 
@@ -37,7 +36,7 @@ def hardtanh() -> Elementwise:
 _SIXTH = "0.16666666666666666666666666666666666667"
 
 
-def _six_sixths(z: Any) -> Any:
+def _six_sixths(z: Number) -> Number:
     """What min(max(z + 3, 0), 6) / 6 is above 3, for those who multiply by a rounded sixth."""
     return constant(6, z) * constant(_SIXTH, z)
 

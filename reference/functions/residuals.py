@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..elementary import constant, exp, log1p, sigmoid, tanh
+from ..number import Number
 from ..scalar import Piece, Scalar
 from .cost_function import CostFunction, of_residual
 from .elementwise import zero
@@ -68,13 +67,13 @@ def log_cosh() -> CostFunction:
     """Make Σ log cosh(a - y)."""
 
     def piece(sign: int, lo: float, hi: float) -> Piece:
-        def value(r: Any) -> Any:
+        def value(r: Number) -> Number:
             return sign * r + log1p(exp(-2 * (sign * r))) - constant(_LOG_2, r)
 
-        def value_other(r: Any) -> Any:  # r + softplus(-2r) - log 2, whichever sign r has
+        def value_other(r: Number) -> Number:  # r + softplus(-2r) - log 2, whichever sign r has
             return r + (log1p(exp(-2 * (sign * r))) + (1 - sign) * -r) - constant(_LOG_2, r)
 
-        def curvature(r: Any) -> Any:
+        def curvature(r: Number) -> Number:
             return 4 * (sigmoid(2 * r) * sigmoid(-2 * r))
 
         return Piece(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..elementary import exp, log1p, sigmoid, tanh
+from ..number import Number
 from ..scalar import Piece, Scalar, smooth
 from .elementwise import Elementwise, product_rule
 
@@ -14,7 +13,7 @@ from .elementwise import Elementwise, product_rule
 def logistic() -> Elementwise:
     """Make 1 / (1 + e^-z)."""
 
-    def curvature(z: Any) -> Any:
+    def curvature(z: Number) -> Number:
         a = sigmoid(z)
         return a * (1 - a) * (1 - 2 * a)
 
@@ -30,11 +29,11 @@ def logistic() -> Elementwise:
 def hyperbolic_tangent() -> Elementwise:
     """Make tanh."""
 
-    def slope(z: Any) -> Any:
+    def slope(z: Number) -> Number:
         a = tanh(z)
         return 1 - a * a
 
-    def slope_factored(z: Any) -> Any:
+    def slope_factored(z: Number) -> Number:
         a = tanh(z)
         return (1 - a) * (1 + a)
 
@@ -45,12 +44,12 @@ def hyperbolic_tangent() -> Elementwise:
 _BEFORE_OVERFLOW = 80.0
 
 
-def softplus_below(z: Any) -> Any:
+def softplus_below(z: Number) -> Number:
     """log(1 + e^z), as it is computed below zero."""
     return log1p(exp(z))
 
 
-def softplus_above(z: Any) -> Any:
+def softplus_above(z: Number) -> Number:
     """z + log(1 + e^-z), as softplus is computed above zero."""
     return z + log1p(exp(-z))
 
@@ -58,7 +57,7 @@ def softplus_above(z: Any) -> Any:
 def softplus() -> Elementwise:
     """Make log(1 + e^z)."""
 
-    def curvature(z: Any) -> Any:
+    def curvature(z: Number) -> Number:
         return sigmoid(z) * sigmoid(-z)
 
     below = Piece([softplus_below], [sigmoid, lambda z: exp(z - softplus_below(z))], curvature, hi=0)
@@ -77,7 +76,7 @@ def softplus() -> Elementwise:
 def log_sigmoid() -> Elementwise:
     """Make -log(1 + e^-z)."""
 
-    def curvature(z: Any) -> Any:
+    def curvature(z: Number) -> Number:
         return -sigmoid(z) * sigmoid(-z)
 
     below = Piece(
@@ -100,7 +99,7 @@ def softsign() -> Elementwise:
     """Make z / (1 + abs(z))."""
 
     def piece(sign: int, lo: float, hi: float) -> Piece:
-        def below(z: Any) -> Any:
+        def below(z: Number) -> Number:
             return 1 + sign * z  # 1 + abs(z)
 
         return Piece(
