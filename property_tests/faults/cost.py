@@ -10,9 +10,10 @@ import numpy as np
 from ...reference.backprop import averaged
 from ...reference.costs import COST_ROWS
 from ...reference.coupled import softmax
-from ...reference.elementary import log
+from ...reference.elementary import constant, log
 from ...reference.functions.row import Targets
 from ...reference.number import Number
+from ...reference.scalar import smooth
 from ...reference.steps import Step
 from .fault import Change, Site, fault, plain
 
@@ -55,8 +56,8 @@ def clips_probabilities(right: Step, site: Site) -> Does:
     """A clip at 1e-7 keeps log away from 0; beyond the clip nothing depends on the output any more."""
 
     def clipped(a: Number, y: Number) -> Number:
-        outside = (plain(a) < 1e-7) | (plain(a) > 1 - 1e-7)
-        return np.where(outside.astype(bool), 0, plain(right.does(a, y)))
+        outside, gradient = (plain(a) < 1e-7) | (plain(a) > 1 - 1e-7), plain(right.does(a, y))
+        return np.where(outside.astype(bool), constant(0, gradient), gradient)
 
     return clipped
 
@@ -84,7 +85,8 @@ def huber_without_delta(right: Step, site: Site) -> Does:
 
     def gradient(a: Number, y: Number) -> Number:
         residual = plain(a - y)
-        sign = (residual > 0).astype(int) - (residual < 0).astype(int)
+        one = plain(constant(1, residual))
+        sign = np.where((residual > 0).astype(bool), one, -one)
         return np.where((abs(residual) > delta).astype(bool), sign, plain(right.does(a, y)))
 
     return gradient
@@ -125,11 +127,16 @@ def divides_by_more(epsilon: float) -> Change:
 
 def logarithm_of_more(epsilon: float) -> Change:
     """Take log(a + ε) in the cost, and its derivative."""
+    logarithm = smooth(
+        [lambda a: log(a + epsilon)],
+        [lambda a: 1 / (a + epsilon)],
+        lambda a: -1 / ((a + epsilon) * (a + epsilon)),
+    )
 
     def change(right: Step, site: Site) -> Does:
         if right.makes.kind == "total":
-            return lambda a, y: -(y * log(a + epsilon)).sum()
-        return lambda a, y: -(y / (a + epsilon))
+            return lambda a, y: -(y * logarithm.value(a)).sum()
+        return lambda a, y: -(y * logarithm.slope(a))
 
     return change
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from ...reference.activations import activation
 from ...reference.coupled import Coupled, softmax
-from ...reference.elementary import constant, exp, tanh
+from ...reference.elementary import constant, exp, sigmoid, tanh
+from ...reference.functions.elementwise import zero
 from ...reference.names import dW, z
-from ...reference.number import Number, UnknownError
+from ...reference.number import Number
 from ...reference.scalar import Formula, Piece, Scalar
 from ...reference.steps import Step
 from .fault import SIGMA_PRIME, Site, fault
@@ -20,15 +21,17 @@ from .fault import SIGMA_PRIME, Site, fault
 Does = Callable[..., Any]
 
 
-def _unknown(*_: Any) -> Number:
-    raise UnknownError  # how a wrong slope moves with z; nobody has to know
-
-
-def slope(*formulas: Formula, ends: tuple[float, ...] = ()) -> Does:
-    """Make a step upstream ⊙ f(z) of the formulas of a wrong slope, one a piece, which meet at ``ends``."""
-    pieces = zip(formulas, (-np.inf, *ends), (*ends, np.inf), strict=True)
-    wrong = Scalar(tuple(Piece([formula], [_unknown], _unknown, lo, hi) for formula, lo, hi in pieces))
+def slope(*pieces: tuple[Formula, Formula], ends: tuple[float, ...] = ()) -> Does:
+    """Make a step upstream ⊙ f(z) of a wrong slope f: in each piece f and its derivative; pieces meet at ``ends``."""
+    between = zip(pieces, (-np.inf, *ends), (*ends, np.inf), strict=True)
+    # No curvature of it is ever asked for.
+    wrong = Scalar(tuple(Piece([f], [derivative], derivative, lo, hi) for (f, derivative), lo, hi in between))
     return lambda upstream, z: upstream * wrong.value(z)
+
+
+def level(value: float) -> tuple[Formula, Formula]:
+    """Make a piece on which a slope is constant."""
+    return lambda z: constant(value, z), zero
 
 
 @fault(1, "Wδ for Wᵀδ", "BP2", "depth >= 2; unequal widths", at="said", fails=True)
@@ -56,7 +59,7 @@ def slope_of_activation(right: Step, site: Site) -> Does:
 @fault(11, "a(1 - a) used for tanh", SIGMA_PRIME, "tanh", at="delta", of="tanh")
 def sigmoid_slope_of_tanh(right: Step, site: Site) -> Does:
     """The activation was changed from sigmoid to tanh, its derivative was not."""
-    return slope(lambda z: tanh(z) * (1 - tanh(z)))
+    return slope((lambda z: tanh(z) * (1 - tanh(z)), lambda z: (1 - tanh(z) * tanh(z)) * (1 - 2 * tanh(z))))
 
 
 @fault(12, "neighbouring layer's z in σ′", "BP2", "depth >= 2; distinct widths", at="delta", fails=True)
@@ -101,26 +104,29 @@ def diagonal_jacobian(right: Step, site: Site) -> Does:
 @fault(27, "overflow in a naive sigmoid", SIGMA_PRIME, "sigmoid; z below -355", at="delta", of="sigmoid")
 def naive_sigmoid(right: Step, site: Site) -> Does:
     """σ′ as calculus gives it, e^-z / (1 + e^-z)²: infinity by infinity."""
-    return slope(lambda z: exp(-z) / ((1 + exp(-z)) * (1 + exp(-z))))
+    return slope((
+        lambda z: exp(-z) / ((1 + exp(-z)) * (1 + exp(-z))),
+        lambda z: sigmoid(z) * sigmoid(-z) * (1 - 2 * sigmoid(z)),
+    ))  # fmt: skip
 
 
 @fault(29, "leaky slope swapped", SIGMA_PRIME, "leaky_relu", at="delta", of="leaky_relu")
 def swapped_slope(right: Step, site: Site) -> Does:
     """where(z > 0, alpha, 1): the condition or the branches are turned."""
     (alpha,) = site.network.layers[right.makes.layer - 1].parameters
-    return slope(lambda z: constant(1, z), lambda z: constant(alpha, z), ends=(0.0,))
+    return slope(level(1), level(alpha), ends=(0.0,))
 
 
 @fault(29, "leaky slope left out", SIGMA_PRIME, "leaky_relu; z < 0", at="delta", of="leaky_relu")
 def missing_slope(right: Step, site: Site) -> Does:
     """The ReLU's derivative was kept."""
-    return slope(lambda z: constant(0, z), lambda z: constant(1, z), ends=(0.0,))
+    return slope(level(0), level(1), ends=(0.0,))
 
 
 @fault(30, "ELU alpha ignored", SIGMA_PRIME, "elu with alpha ≠ 1; z < 0", at="delta", of="elu")
 def elu_without_alpha(right: Step, site: Site) -> Does:
     """alpha is 1 wherever one looks it up, and e^z is the derivative there."""
-    return slope(exp, lambda z: constant(1, z), ends=(0.0,))
+    return slope((exp, exp), level(1), ends=(0.0,))
 
 
 @fault(
@@ -134,9 +140,7 @@ def elu_without_alpha(right: Step, site: Site) -> Does:
 def constant_in_float32(right: Step, site: Site) -> Does:
     """1.0f / 6 in a kernel that is compiled for both precisions."""
     sixth = float(np.float32(1 / 6))
-    return slope(
-        lambda z: constant(0, z), lambda z: constant(sixth, z), lambda z: constant(0, z), ends=(-3.0, 3.0)
-    )
+    return slope(level(0), level(sixth), level(0), ends=(-3.0, 3.0))
 
 
 @fault(40, "σ′ + 1e-9", SIGMA_PRIME, "any elementwise activation", at="delta")

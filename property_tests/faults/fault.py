@@ -177,3 +177,10 @@ def plain(number: Any) -> Array:
     if not isinstance(number, np.ndarray):
         raise UnknownError
     return number
+
+
+def floats(number: Any) -> Array:
+    """Return an array of floats, which have bits to lose; other kinds of number raise UnknownError."""
+    if plain(number).dtype == object:
+        raise UnknownError
+    return plain(number)

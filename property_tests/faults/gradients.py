@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...reference.backprop import averaged
+from ...reference.elementary import constant
 from ...reference.names import name
 from ...reference.number import Number
 from ...reference.steps import Step
-from .fault import FIRST_LAYER, LAST_LAYER, Site, fault, plain
+from .fault import FIRST_LAYER, LAST_LAYER, Site, fault, floats, plain
 
 Does = Callable[..., Any]
 
@@ -58,7 +59,7 @@ def skips_first_unit(right: Step, site: Site) -> Does:
 
     def skipped(delta: Number, a: Number) -> Number:
         found = plain(right.does(delta, a)).copy()
-        found[..., 0, :] = 0
+        found[..., 0, :] = constant(0, found[..., 0, :])
         return found
 
     return skipped
@@ -66,7 +67,7 @@ def skips_first_unit(right: Step, site: Site) -> Does:
 
 def _never_made(right: Step, of: int) -> Does | None:
     """Leave a layer's gradients as they were made: full of zeros."""
-    return (lambda *taken: plain(right.does(*taken)) * 0) if right.makes.layer == of else None
+    return (lambda *taken: constant(0, plain(right.does(*taken)))) if right.makes.layer == of else None
 
 
 @fault(15, "first layer skipped", "BP3", "anything", FIRST_LAYER, at=("db", "dW"), also=("BP4",))
@@ -113,7 +114,7 @@ def never_zeroed(right: Step, site: Site) -> Does:
 
     def accumulated(*taken: Number) -> Number:
         found = plain(right.does(*taken))
-        buffer = site.keep(right.makes, np.zeros_like(found))
+        buffer = site.keep(right.makes, plain(constant(0, found)))
         buffer += found
         return buffer
 
@@ -123,7 +124,7 @@ def never_zeroed(right: Step, site: Site) -> Does:
 @fault(32, "low-precision accumulator", "BP3", "m > 1", at="db")
 def accumulates_in_float32(right: Step, site: Site) -> Does:
     """The sum's type is chosen for speed, apart from the type of what is summed; here float32 for float64."""
-    return lambda delta: plain(delta).sum(axis=-2, dtype=np.float32).astype(delta.dtype)
+    return lambda delta: floats(delta).sum(axis=-2, dtype=np.float32).astype(delta.dtype)
 
 
 @fault(
@@ -135,7 +136,7 @@ def skips_dead_neurons(right: Step, site: Site) -> Does:
 
     def alive_only(delta: Number, a: Number) -> Number:
         found, alive = plain(right.does(delta, a)), plain(delta).any(axis=-2)
-        buffer = site.keep(right.makes, np.zeros_like(found))
+        buffer = site.keep(right.makes, plain(constant(0, found)))
         buffer[alive] = found[alive]
         return buffer
 
