@@ -57,7 +57,7 @@ def clips_probabilities(right: Step, site: Site) -> Does:
 
     def clipped(a: Number, y: Number) -> Number:
         outside, gradient = (plain(a) < 1e-7) | (plain(a) > 1 - 1e-7), plain(right.does(a, y))
-        return np.where(outside.astype(bool), constant(0, gradient), gradient)
+        return np.where(outside.astype(bool), plain(constant(0, gradient)), gradient)
 
     return clipped
 
