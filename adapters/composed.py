@@ -118,6 +118,14 @@ ROWS = {
         """,
         "composed: q = minimum(abs(a - y), delta); ½ q² + delta (abs(a - y) - q)",
     ),
+    "smooth_l1": Row(
+        """
+        def smooth_l1(a, y, beta):
+            size = absolute(a - y)
+            return where(size < beta, 0.5 * square(size) / beta, size - 0.5 * beta)
+        """,
+        "composed: r = abs(a - y); where(r < beta, ½ r² / beta, r - ½ beta)",
+    ),
     "log_cosh": Row(
         "(a - y) + softplus(-2.0 * (a - y)) - math.log(2.0)",
         "composed: r + softplus(-2 r) - log 2, r = a - y",

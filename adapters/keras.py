@@ -75,6 +75,7 @@ ROWS = {
 
 #: The costs that Keras does not have, and why what comes near is another function.
 DECLINED = {
+    "smooth_l1": "Keras has no loss with a beta: keras.losses.huber is beta times as large",
     "cross_entropy": "keras.losses.categorical_crossentropy divides a by its sum",
     "negative_log_likelihood": "Keras has no loss on log-probabilities",
     "kl_divergence": "keras.losses.kl_divergence takes probabilities and not their logarithms",

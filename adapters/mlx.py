@@ -55,6 +55,7 @@ FUNCTIONS = functions(
     squared_error=Row("nn.losses.mse_loss(a, y, reduction='sum')"),
     absolute_error=Row("nn.losses.l1_loss(a, y, reduction='sum')"),
     huber=Row("nn.losses.huber_loss(a, y, delta, reduction='sum')"),
+    smooth_l1=Row("nn.losses.smooth_l1_loss(a, y, beta, reduction='sum')"),
     log_cosh=Row("nn.losses.log_cosh_loss(a, y, reduction='sum')"),
     hinge=Row("nn.losses.hinge_loss(a, y, reduction='sum')"),
     binary_cross_entropy=Row("nn.losses.binary_cross_entropy(a, y, with_logits=False, reduction='sum')"),

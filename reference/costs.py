@@ -60,6 +60,16 @@ _ROWS = (
         hard=frozenset({Hard.SLOPE_BEYOND}),
     ),
     CostRow(
+        name="smooth_l1",
+        make=residuals.smooth_l1,
+        says="huber divided by its parameter: straight with slope 1 beyond beta, and rounded off within.",
+        formula="sum(1 / 2 * (a - y)**2 / beta if abs(a - y) < beta else abs(a - y) - 1 / 2 * beta)",
+        slope="min(max(-1, (a - y) / beta), 1)",
+        parameters=(Parameter("beta", 1.0, drawn=(0.5, 1.0, 1.345), exact=(0.5, 1.0)),),
+        kinks=lambda beta: (-beta, beta),
+        exact=True,
+    ),
+    CostRow(
         name="log_cosh",
         make=residuals.log_cosh,
         says="Nearly half of the square for small residuals, and nearly the distance for large ones.",

@@ -39,6 +39,14 @@ ROWS = {
         """,
         "composed: q = minimum(abs(a - y), delta); ½ q² + delta (abs(a - y) - q)",
     ),
+    "smooth_l1": Row(
+        """
+        def smooth_l1(a, y, beta):
+            size = jnp.abs(a - y)
+            return jnp.sum(jnp.where(size < beta, 0.5 * jnp.square(size) / beta, size - 0.5 * beta))
+        """,
+        "composed: r = abs(a - y); where(r < beta, ½ r² / beta, r - ½ beta)",
+    ),
     "log_cosh": Row(
         """
         def log_cosh(a, y):

@@ -49,6 +49,14 @@ ROWS = {
         """,
         "composed: q = minimum(abs(a - y), delta); ½ q² + delta (abs(a - y) - q)",
     ),
+    "smooth_l1": Row(
+        """
+        def smooth_l1(a, y, beta):
+            size = tf.abs(a - y)
+            return tf.reduce_sum(tf.where(size < beta, 0.5 * tf.square(size) / beta, size - 0.5 * beta))
+        """,
+        "composed: r = abs(a - y); where(r < beta, ½ r² / beta, r - ½ beta)",
+    ),
     "log_cosh": Row(
         """
         def log_cosh(a, y):

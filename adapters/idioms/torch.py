@@ -30,6 +30,7 @@ ROWS = {
     "squared_error": Row("F.mse_loss(a, y, reduction='sum')"),
     "absolute_error": Row("F.l1_loss(a, y, reduction='sum')"),
     "huber": Row("F.huber_loss(a, y, reduction='sum', delta=delta)"),
+    "smooth_l1": Row("F.smooth_l1_loss(a, y, reduction='sum', beta=beta)"),
     "log_cosh": Row(
         """
         def log_cosh(a, y):

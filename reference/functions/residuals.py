@@ -60,6 +60,32 @@ def huber(delta: float) -> CostFunction:
     return of_residual(Scalar((outside(-1, -np.inf, -delta), inside, outside(1, delta, np.inf))))
 
 
+def smooth_l1(beta: float) -> CostFunction:
+    """Make Σ ½ r² / beta for residuals up to beta, and Σ abs(r) - ½ beta beyond."""
+
+    def outside(sign: int, lo: float, hi: float) -> Piece:
+        return Piece([lambda r: sign * r - 0.5 * beta], [lambda r: constant(sign, r)], zero, lo, hi)
+
+    # The last two slopes are automatic differentiation of ½q²/β + (|r| - q), q = min(|r|, β).
+    inside = Piece(
+        [
+            lambda r: 0.5 * (r * r) / beta,
+            lambda r: (r * r) * (constant(0.5, r) / beta),
+            lambda r: 0.5 * (r * (r / beta)),
+        ],
+        [
+            lambda r: r / beta,
+            lambda r: r * (constant(1, r) / beta),
+            lambda r: 1 + (r / beta - 1),
+            lambda r: (r / beta + 1) - 1,
+        ],
+        lambda r: constant(1, r) / beta,
+        -beta,
+        beta,
+    )
+    return of_residual(Scalar((outside(-1, -np.inf, -beta), inside, outside(1, beta, np.inf))))
+
+
 _LOG_2 = "0.69314718055994530941723212145817657"
 
 
