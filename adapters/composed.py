@@ -95,6 +95,7 @@ ROWS = {
     "silu": Row("z * sigmoid(z)", "composed: z sigmoid(z)"),
     "mish": Row("z * tanh(softplus(z))", "composed: z tanh(softplus(z))"),
     "softplus": Row("softplus(z)", "composed: where(z > 0, z, 0) + log1p(exp(-abs(z)))"),
+    "squareplus": Row("(z + (z * z + 4.0) ** 0.5) / 2.0", "composed: (z + (z² + 4)^½) / 2"),
     "softsign": Row("z / (1.0 + absolute(z))", "composed: z / (1 + abs(z))"),
     "hardtanh": Row("minimum(maximum(z, -1.0), 1.0)", "composed: minimum(maximum(z, -1), 1)"),
     "hardsigmoid": Row(

@@ -46,6 +46,7 @@ ROWS = {
     "silu": Row("keras.activations.silu(z)"),
     "mish": Row("keras.activations.mish(z)"),
     "softplus": Row("keras.activations.softplus(z)"),
+    "squareplus": Row("keras.activations.squareplus(z)"),
     "softsign": Row("keras.activations.softsign(z)"),
     "hardtanh": Row("keras.activations.hard_tanh(z)"),
     "hardsigmoid": Row("keras.activations.hard_sigmoid(z)"),

@@ -147,6 +147,13 @@ _ROWS = (
         hard=frozenset({Hard.LINEAR_TAIL}),
     ),
     ActivationRow(
+        name="squareplus",
+        make=sigmoidal.squareplus,
+        says="A relu without a corner that needs no exponential: half of z and the root of z² + 4.",
+        formula="(z + sqrt(z**2 + 4)) / 2",
+        slope="(1 + z / sqrt(z**2 + 4)) / 2",
+    ),
+    ActivationRow(
         name="softsign",
         make=sigmoidal.softsign,
         says="z divided by 1 plus its size: like tanh, with longer tails and no exponential.",

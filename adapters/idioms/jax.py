@@ -19,6 +19,7 @@ ROWS = {
     "silu": Row("jax.nn.silu(z)"),
     "mish": Row("jax.nn.mish(z)"),
     "softplus": Row("jax.nn.softplus(z)"),
+    "squareplus": Row("jax.nn.squareplus(z)"),
     "softsign": Row("jax.nn.soft_sign(z)"),
     "hardtanh": Row("jax.nn.hard_tanh(z)"),
     "hardsigmoid": Row("jax.nn.hard_sigmoid(z)"),

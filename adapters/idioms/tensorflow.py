@@ -29,6 +29,7 @@ ROWS = {
     "silu": Row("tf.nn.silu(z)"),
     "mish": Row("z * tf.nn.tanh(tf.nn.softplus(z))", "composed: z tanh(tf.nn.softplus(z))"),
     "softplus": Row("tf.nn.softplus(z)"),
+    "squareplus": Row("(z + tf.sqrt(z * z + 4.0)) / 2.0", "composed: (z + tf.sqrt(z² + 4)) / 2"),
     "softsign": Row("tf.nn.softsign(z)"),
     "hardtanh": Row("tf.clip_by_value(z, -1.0, 1.0)", "composed: tf.clip_by_value(z, -1, 1)"),
     "hardsigmoid": Row("tf.nn.relu6(z + 3.0) / 6.0", "composed: tf.nn.relu6(z + 3) / 6"),

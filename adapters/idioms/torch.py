@@ -19,6 +19,7 @@ ROWS = {
     "silu": Row("F.silu(z)"),
     "mish": Row("F.mish(z)"),
     "softplus": Row("F.softplus(z)"),
+    "squareplus": Row("(z + torch.sqrt(z * z + 4)) / 2", "composed: (z + torch.sqrt(z² + 4)) / 2"),
     "softsign": Row("F.softsign(z)"),
     "hardtanh": Row("F.hardtanh(z)"),
     "hardsigmoid": Row("F.hardsigmoid(z)"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..elementary import exp, log1p, sigmoid, tanh
+from ..elementary import constant, exp, log1p, sigmoid, sqrt, tanh
 from ..number import Number
 from ..scalar import Piece, Scalar, smooth
 from .elementwise import Elementwise, product_rule
@@ -71,6 +71,39 @@ def softplus() -> Elementwise:
     # The upstream times e^z, and then divided by 1 + e^z; who does that stops at z = 20, where it makes no difference
     # in float32.
     return Elementwise(Scalar((below, above)), growth=lambda size: np.exp(np.minimum(size, 20.0)))
+
+
+def squareplus() -> Elementwise:
+    """Make (z + √(z² + 4)) / 2, which below zero is 2 / (√(z² + 4) - z), where nothing cancels."""
+
+    def root(z: Number) -> Number:
+        return sqrt(z * z + 4)
+
+    def sum_halved(z: Number) -> Number:
+        return (z + root(z)) / 2
+
+    def without_cancelling(z: Number) -> Number:
+        return 2 / (root(z) - z)
+
+    slopes = [
+        lambda z: (1 + z / root(z)) / 2,
+        # Automatic differentiation multiplies both terms by what comes from above before it adds them.
+        lambda z: product_rule(constant(0.5, z), 0.5 * (z / root(z))),
+        lambda z: product_rule(constant(0.5, z), z * (constant(0.5, z) / root(z))),
+    ]
+
+    def curvature(z: Number) -> Number:
+        return 2 / (root(z) * root(z) * root(z))
+
+    below = Piece(
+        [without_cancelling, sum_halved],
+        [lambda z: without_cancelling(z) / root(z), *slopes],
+        curvature,
+        hi=0,
+    )
+    above = Piece([sum_halved], [lambda z: sum_halved(z) / root(z), *slopes], curvature, lo=0)
+    # The root's derivative, 1 / (2 √(z² + 4)), may come before the square's, which is 2 z.
+    return Elementwise(Scalar((below, above)), lambda size: 2 + 2 * size)
 
 
 def log_sigmoid() -> Elementwise:
