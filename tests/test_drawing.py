@@ -47,7 +47,7 @@ def missed(
 @pytest.mark.parametrize(
     ("kind", "precisions", "cases"),
     [
-        ("sizes", 2, 256), ("sizes", 3, 640), ("sizes", 4, 896), ("depth", 2, 256), ("depth", 3, 640),
+        ("sizes", 2, 256), ("sizes", 3, 640), ("sizes", 4, 896), ("depth", 2, 256), ("depth", 3, 896),
         ("depth", 4, 640), ("activation", 2, 896), ("activation", 3, 1536), ("activation", 4, 1792),
         ("cost", 2, 640), ("cost", 3, 1280), ("cost", 4, 3200),
     ],
