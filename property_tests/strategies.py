@@ -30,10 +30,10 @@ Drawn = TypeVar("Drawn")
 #: that it does not end in a wrong shape; with one output, where (m, 1) and (m,) are confused; and narrow.
 SIZES = ("any", "any", "equal", "any", "one output", "any", "narrow", "any")
 
-#: After so many structures the kinds of sizes move on by one, and the precisions: in step with nothing else that takes
-#: turns. With 64, when there were 21 activations, each of them met half of the kinds of sizes, ever. With 22 activations
-#: and 15 costs, and two precisions that move on after 31, the last of their pairs in both would take 79,848 cases; after
-#: 68 it takes 14,488. tests/test_drawing.py holds how soon everything is met.
+#: After so many structures the kinds of sizes move on by one, and the precisions: in step with nothing else that
+#: takes turns. With 64, when there were 21 activations, each of them met half of the kinds of sizes, ever. With 22
+#: activations and 15 costs, and two precisions that move on after 31, the last of their pairs in both would take
+#: 79,848 cases; after 68 it takes 14,488. tests/test_drawing.py holds how soon everything is met.
 SIZES_MOVE, PRECISIONS_MOVE = 17, 68
 
 #: Where sums are added up matters most when they are long. A network of at most SMALL neurons is cheap enough for a

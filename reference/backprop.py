@@ -16,7 +16,7 @@ from .activations import activation
 from .costs import cost_function
 from .names import Name, W, Y, a, b, cost, db, delta, dW, g, nabla, p, said, total, z
 from .network import Architecture, Gradients, Parameters
-from .number import Number
+from .number import Carried, Number
 from .steps import Flow, N, Step
 
 
@@ -54,7 +54,7 @@ def averaged(total: Number, m: int) -> Number:
     """Divide by the number of examples where the batch's cost is their mean; a sum has m = 1."""
     if m == 1:
         return total
-    return total.divided(m) if hasattr(total, "divided") else total / m
+    return total.divided(m) if isinstance(total, Carried) else total / m
 
 
 def steps(network: Architecture, batch: int) -> Iterator[Step]:

@@ -58,13 +58,13 @@ class Flow(Mapping[str, Step]):
     """The steps of a computation by the names of what they make, in their order."""
 
     def __init__(self, steps: Iterable[Step]) -> None:
-        self._steps = {step.makes: step for step in steps}
+        self._steps: dict[str, Step] = {step.makes: step for step in steps}
 
     def __getitem__(self, name: str) -> Step:
-        return self._steps[name]  # type: ignore[index]  # a name is equal to its text
+        return self._steps[name]
 
     def __iter__(self) -> Iterator[Name]:
-        return iter(self._steps)
+        return (step.makes for step in self._steps.values())
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -72,7 +72,7 @@ class Flow(Mapping[str, Step]):
     @cached_property
     def answered(self) -> tuple[Name, ...]:
         """The names of the arrays that an answer may hold, in the order of the computation."""
-        return tuple(name for name in self._steps if name.kind in ANSWERED)
+        return tuple(name for name in self if name.kind in ANSWERED)
 
     @cached_property
     def by_equation(self) -> tuple[Name, ...]:
@@ -87,9 +87,9 @@ class Flow(Mapping[str, Step]):
     def run(self, known: Mapping[Name, N], equations: Iterable[str] = EQUATIONS) -> dict[Name, N]:
         """Run the steps of these equations on any kind of number; return what was known and all that was made."""
         found, some = dict(known), frozenset(equations)
-        for makes, step in self._steps.items():
+        for step in self._steps.values():
             if step.equation in some:
-                found[makes] = step.does(*[found[name] for name in step.takes])
+                found[step.makes] = step.does(*[found[name] for name in step.takes])
         return found
 
     def link(self, name: str, supply: Callable[[Name], N | None]) -> N | None:
