@@ -42,7 +42,6 @@ IN_FLIGHT = 48
 #: implementation, and what was in the caches a while ago is not now.
 AFLOAT = 2**26
 
-
 #: How many cases an architecture is asked in, and how many architectures are a shard: what is lost at most where a
 #: process dies, and what has to be finished before anything of it is on disk.
 CASES_A_STRUCTURE, STRUCTURES_A_SHARD = 8, 8
@@ -52,6 +51,9 @@ CASES_A_STRUCTURE, STRUCTURES_A_SHARD = 8, 8
 #: for answers that have none.
 CHAINED = 2**20
 
+#: Of how many structures a pool is chosen for modes that are expensive: of those of a default run.
+POOL_OF = 160
+
 #: Every so many structures one whose cases are computed without rounding. A prime, in step with nothing that takes
 #: turns: all precisions get some, and no activation loses its turns to them. The next where it divides their number.
 LATTICE_EVERY = (11, 13, 17)
@@ -60,10 +62,6 @@ LATTICE_EVERY = (11, 13, 17)
 def lattice_every(activations: int) -> int:
     """Return the first of LATTICE_EVERY that is not in step with so many activations, which take turns."""
     return next(every for every in LATTICE_EVERY if activations % every)
-
-
-#: Of how many structures a pool is chosen for modes that are expensive: of those of a default run.
-POOL_OF = 160
 
 
 @dataclass(frozen=True)

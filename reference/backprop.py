@@ -31,7 +31,7 @@ def weighted_input(product: Number, b: Number) -> Number:
 
 
 def moved_back(delta_next: Number, W_next: Number) -> Number:
-    """Move an error back through the weights, as BP2 does:  δ^{l+1} W^{l+1}."""
+    """Move an error back through the weights, which is the sum in BP2:  δ^{l+1} W^{l+1}."""
     return delta_next @ W_next
 
 
@@ -46,7 +46,7 @@ def bp4(delta: Number, a_previous: Number) -> Number:
 
 
 def added(first: Number, *others: Number) -> Number:
-    """Add up what all who read a^l say of it."""
+    """Add up what all layers that read a^l say of it; in a plain chain of layers one does."""
     return sum(others, start=first)
 
 

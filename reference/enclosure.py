@@ -14,11 +14,12 @@ from . import names
 from .any_order import radii
 from .backprop import backprop, flow, named
 from .costs import cost_function
-from .interval import INFLATION, Interval, finite, known, largest, reach, scale, undivided
+from .interval import INFLATION, Interval, finite, known, largest, reach, scale, with_the_mean_last
 from .names import Name
 from .network import Array, Case
-from .rounding.affine import Affine, Symbols
+from .rounding.affine import Affine
 from .rounding.balls import OF_A_CASE, Ball
+from .rounding.generators import Symbols
 from .rounding.lattice import Lattice, lattice_all
 from .rounding.model import model
 from .stack import Stack
@@ -70,7 +71,7 @@ def enclose_all(stack: Stack, sharp: bool = True, any_order: bool = False) -> di
                 found = {name: _smaller(one, i, sharper[name]) for name, one in found.items()}
         places, points = lattice_all(stack)
         found = {name: _pinned(one, places, points[name]) if places else one for name, one in found.items()}
-        return {name: undivided(stack, steps[name], one, reach(one)) for name, one in found.items()}
+        return {name: with_the_mean_last(stack, steps[name], one, reach(one)) for name, one in found.items()}
 
 
 def _loose(case: Case, found: Mapping[str, Interval], i: int) -> bool:

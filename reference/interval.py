@@ -130,7 +130,7 @@ def finite(array: Array) -> Array:
     return largest(np.where(np.isfinite(mid), mid, 0.0))
 
 
-def undivided(stack: Stack, step: Step, one: Interval, most: Array) -> Interval:
+def with_the_mean_last(stack: Stack, step: Step, one: Interval, most: Array) -> Interval:
     """Allow the mean's division to come last: nothing is known of what is m times as large and overflows before it."""
     m = stack.batch if stack.architecture.reduction == "mean" else 1
     limit = model(stack.precision).largest

@@ -1,6 +1,6 @@
 """Links: for every array of an answer, the interval of what may correctly follow from the numbers before it.
 
-An enclosure of the whole chain grows with depth; a link is one step wide, whatever came before it.
+An enclosure of the whole chain grows with depth; a link is one equation wide, whatever came before it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from . import names
 from .chain import Chain
-from .interval import INFLATION, Bounds, Interval, RankOne, known, reach, scale, undivided
+from .interval import INFLATION, Bounds, Interval, RankOne, known, reach, scale, with_the_mean_last
 from .names import Name
 from .nearby import Near, nearby
 from .network import Array, Case, Gradients
@@ -37,12 +37,12 @@ EVERY = 16
 def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None = None) -> dict[str, Interval]:
     """Enclose every link of the chain, computed from the implementation's *own* numbers.
 
-    z^l from its a^{l-1}, a^l from its z^l, δ^l from its δ^{l+1} and z^l, and the gradients from its δ^l and a^{l-1}.
-    A link needs what it is computed from: z and a, or the case's ``enclosure`` in their place, and δ, which for one
-    example is ∂C/∂b. What cannot be had is left out.
+    z^l comes from its a^{l-1}, a^l from its z^l, δ^l from its δ^{l+1} and z^l, and the gradients from its δ^l and
+    a^{l-1}; W, b, x and y are the case's. Where z or a was not answered, the case's ``enclosure`` stands in. Where δ was
+    not, ∂C/∂b stands in for it if there is one example. A link that lacks an array all the same is left out.
     """
-    known = {name: one.alone for name, one in enclosure.items()} if enclosure else None
-    found = Links(Stack([case]), stacked_answers([own]), known).all(own.tensors())
+    stand_ins = {name: one.alone for name, one in enclosure.items()} if enclosure else None
+    found = Links(Stack([case]), stacked_answers([own]), stand_ins).all(own.tensors())
     return {name: one.of(0) for name, one in found.items()}
 
 
@@ -118,7 +118,7 @@ class Links:
             return Leading(ball)
 
         self._chain = chain
-        # The same numbers, without what stands in for some.
+        # The same numbers; no enclosure stands in for an array that was not answered.
         self._leading = Chain(stack, own, leads, leads, lambda one: Leading(numbers.enclosed(one)))
 
     def get(self, name: str) -> Interval | None:
@@ -130,7 +130,7 @@ class Links:
             most = reach(ball)
             size = np.maximum(most, scale(self._stack, step))
             one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
-            return undivided(self._stack, step, one, most)
+            return with_the_mean_last(self._stack, step, one, most)
 
     def strict(self, name: str) -> Bounds | None:
         """Enclose one array of wide networks within its link, by the leading error alone; None where none is known.

@@ -13,8 +13,9 @@ from gradparity.reference.exact import ExactArray
 from gradparity.reference.interval import INFLATION
 from gradparity.reference.network import DTYPES, Array
 from gradparity.reference.number import Carried, Number
-from gradparity.reference.rounding.affine import Affine, Symbols
+from gradparity.reference.rounding.affine import Affine
 from gradparity.reference.rounding.balls import Ball
+from gradparity.reference.rounding.generators import Symbols
 from gradparity.reference.rounding.given import given
 from gradparity.reference.rounding.lattice import Grid, Lattice
 from gradparity.reference.rounding.leading import Leading

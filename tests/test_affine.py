@@ -18,7 +18,8 @@ from gradparity.reference.enclosure import affine, enclose
 from gradparity.reference.exact import exact_gradients
 from gradparity.reference.interval import INFLATION, Interval
 from gradparity.reference.network import ACTIVATIONS, COSTS, DTYPES, Architecture, Case, Cost, Layer
-from gradparity.reference.rounding.affine import Affine, Symbols
+from gradparity.reference.rounding.affine import Affine
+from gradparity.reference.rounding.generators import Symbols
 from gradparity.reference.rounding.model import model
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -12,8 +12,9 @@ from gradparity.adapters.reference import in_its_precision
 from gradparity.reference.elementary import constant, gather, in_matrices, in_rows, largest, scatter_add
 from gradparity.reference.network import DTYPES, Array
 from gradparity.reference.number import Number
-from gradparity.reference.rounding.affine import Affine, Symbols
+from gradparity.reference.rounding.affine import Affine
 from gradparity.reference.rounding.balls import Ball
+from gradparity.reference.rounding.generators import Symbols
 from gradparity.reference.rounding.given import Given
 from gradparity.reference.rounding.lattice import Lattice
 from gradparity.reference.rounding.leading import Leading

@@ -15,8 +15,9 @@ from gradparity.reference.coupled import log_softmax, softmax
 from gradparity.reference.elementary import constant, gather, in_matrices, in_rows, largest, scatter_add, sqrt
 from gradparity.reference.network import DTYPES, Array
 from gradparity.reference.number import Carried, Number, UnknownError
-from gradparity.reference.rounding.affine import Affine, Symbols
+from gradparity.reference.rounding.affine import Affine
 from gradparity.reference.rounding.balls import Ball
+from gradparity.reference.rounding.generators import Symbols
 from gradparity.reference.rounding.lattice import Lattice
 from gradparity.reference.rounding.model import model
 from gradparity.reference.rounding.spans import Span

@@ -125,6 +125,13 @@ class Fault:
 FAULTS: list[Fault] = []
 
 
+def _place(blamed: tuple[str, ...], of: str) -> Place:
+    """Return where a fault is that breaks these equations, or the function of that name."""
+    if blamed and set(blamed) <= {"cost", "BP1"}:
+        return LAST_LAYER
+    return layers_of(of) if of else ANY_LAYER
+
+
 def fault(
     number: int,
     name: str,
@@ -148,25 +155,10 @@ def fault(
         why = " ".join((change.__doc__ or "").split())
         first = (blamed,) if isinstance(blamed, str) else blamed
         kinds = (at,) if isinstance(at, str) else at
-        of_cost = bool(first) and set(first) <= {"cost", "BP1"}
-        where = place or (LAST_LAYER if of_cost else layers_of(of) if of else ANY_LAYER)
+        where = place or _place(first, of)
         FAULTS.append(
-            Fault(
-                number,
-                name,
-                why,
-                kinds,
-                of,
-                change,
-                first,
-                also,
-                where,
-                exposed_by,
-                fails,
-                stateful,
-                withholds,
-            )
-        )
+            Fault(number, name, why, kinds, of, change, first, also, where, exposed_by, fails, stateful, withholds)
+        )  # fmt: skip
         return change
 
     return enter

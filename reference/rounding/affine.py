@@ -25,8 +25,6 @@ from .model import DIVISION_ROUNDINGS, REDUCTION_ROUNDINGS, Model, flushed
 from .roots import ROOT
 from .tangents import U64, coupled, tangents
 
-__all__ = ["Affine", "Symbols"]
-
 
 class Affine(Carried):
     """mid + Σ_s gen_s ε_s ± loc, for a batch.
