@@ -38,8 +38,8 @@ def links(case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None =
     """Enclose every link of the chain, computed from the implementation's *own* numbers.
 
     z^l comes from its a^{l-1}, a^l from its z^l, δ^l from its δ^{l+1} and z^l, and the gradients from its δ^l and
-    a^{l-1}; W, b, x and y are the case's. Where z or a was not answered, the case's ``enclosure`` stands in. Where δ was
-    not, ∂C/∂b stands in for it if there is one example. A link that lacks an array all the same is left out.
+    a^{l-1}; W, b, x and y are the case's. Where z or a was not answered, the case's ``enclosure`` stands in. Where δ
+    was not, ∂C/∂b stands in for it if there is one example. A link that lacks an array all the same is left out.
     """
     stand_ins = {name: one.alone for name, one in enclosure.items()} if enclosure else None
     found = Links(Stack([case]), stacked_answers([own]), stand_ins).all(own.tensors())

@@ -95,8 +95,8 @@ class Flow(Mapping[str, Step]):
     def link(self, name: str, supply: Callable[[Name], N | None]) -> N | None:
         """Compute one array from the arrays of an answer before it, and from what everybody is given.
 
-        Those are asked of ``supply``; return None where it lacks one. The inner arrays between them (names.py), of which
-        ``supply`` need know nothing, are computed here.
+        Those are asked of ``supply``; return None where it lacks one. The inner arrays between them (names.py), of
+        which ``supply`` need know nothing, are computed here.
         """
         step, arguments = self[name], list[N]()
         for taken in step.takes:

@@ -27,7 +27,7 @@ from gradparity.reference.chain import Chain
 from gradparity.reference.names import Name
 from gradparity.reference.network import DTYPES, Array, Case, Gradients, Parameters
 from gradparity.reference.number import Axes, Carried
-from gradparity.reference.rounding.model import REDUCTION_ROUNDINGS, Model, model
+from gradparity.reference.rounding.model import REDUCTION_ROUNDINGS, ROOT_ROUNDINGS, Model, model
 
 if TYPE_CHECKING:
     from gradparity.reference.interval import Interval
@@ -224,6 +224,12 @@ class Pushed(Carried):
     def log1p(self) -> Pushed:
         """log(1 + x)."""
         return self._function("log1p", arb.log1p, 1 / (1 + self.near))
+
+    def sqrt(self) -> Pushed:
+        """The square root, which has two roundings and not some units of a table."""
+        value = _each(lambda x: x.sqrt(), self.value)
+        slope = 0.5 / np.sqrt(_each(float, self.value).astype(float))
+        return self.rounded(value, [(self, lambda adjoint: adjoint * slope)], ROOT_ROUNDINGS)
 
     def tanh(self) -> Pushed:
         """Hyperbolic tangent."""

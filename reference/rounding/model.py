@@ -73,8 +73,8 @@ class Model:
     def excess(self) -> float:
         """How far, relatively, the numbers an implementation used may lie from the numbers it returned, for any array.
 
-        A compiler may keep in float32 what it returns in bfloat16. What it computes in float32 or float64 it keeps as it
-        is, but for the digits of a product in a fused multiply-add, for which links allow by themselves (links.py).
+        A compiler may keep in float32 what it returns in bfloat16. What it computes in float32 or float64 it keeps as
+        it is, but for the digits of a product in a fused multiply-add, for which links allow by themselves (links.py).
         """
         return self.unit if self.accumulator else 0.0
 
