@@ -50,15 +50,35 @@ _OF_ACTIVATIONS = names_of(row.parameters for row in ACTIVATION_ROWS.values())
 _OF_COSTS = names_of(row.parameters for row in COST_ROWS.values())
 
 
-def _parameters(
-    row: Row, known: tuple[str, ...], values: tuple[Any, ...], named: Mapping[str, Any]
-) -> tuple[float, ...]:
-    return in_order(row.name, row.parameters, known, values, named) if values or named else row.defaults
+def _parameters(row: Row, values: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[float, ...]:
+    return in_order(row.name, row.parameters, values, named) if values or named else row.defaults
 
 
-def _together(values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-    """Take out the tuple in which dataclasses.replace passes all parameters; a document's arrays are lists."""
-    return named.pop("parameters") if isinstance(named.get("parameters"), tuple) else values
+def _passed(
+    row: Row, values: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """Return what is passed in order and by name; dataclasses.replace passes all that there was as one tuple."""
+    if "parameters" not in named:
+        return values, named
+    if values:
+        raise TypeError("parameters are passed once: in their order, by name, or all as one tuple")
+    others = {name: value for name, value in named.items() if name != "parameters"}
+    return ((), {**row.named(named["parameters"]), **others}) if others else (named["parameters"], {})
+
+
+def _parameter(owner: Layer | Cost, name: str, known: tuple[str, ...]) -> float | None:
+    if name not in known:
+        raise AttributeError(f"{type(owner).__name__} has no {name!r}")
+    return owner.named.get(name)
+
+
+def _names_in(named: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the tuple of all parameters; a document's arrays are lists, and no such tuple."""
+    return {
+        name: value
+        for name, value in named.items()
+        if not (name == "parameters" and isinstance(value, tuple))
+    }
 
 
 def _width(what: str, value: Any) -> None:
@@ -79,15 +99,14 @@ class Layer:
     parameters: tuple[float, ...] = ()
 
     def __init__(self, width: int, activation: str, *parameters: float | None, **named: Any) -> None:
-        parameters = _together(parameters, named)
-        refuse_others(named, _OF_ACTIVATIONS, "Layer")
+        refuse_others(_names_in(named), _OF_ACTIVATIONS, "Layer")
         _width("the width of a layer", width)
         row = ACTIVATION_ROWS.get(activation) if isinstance(activation, str) else None
         if row is None:
             raise MalformedError(f"no activation is called {activation!r}")
         object.__setattr__(self, "width", width)
         object.__setattr__(self, "activation", activation)
-        object.__setattr__(self, "parameters", _parameters(row, _OF_ACTIVATIONS, parameters, named))
+        object.__setattr__(self, "parameters", _parameters(row, *_passed(row, parameters, named)))
 
     def __repr__(self) -> str:
         return _shown("Layer", {"width": self.width, "activation": self.activation, **self.named})
@@ -97,10 +116,9 @@ class Layer:
         """The parameters of the activation by name."""
         return ACTIVATION_ROWS[self.activation].named(self.parameters)
 
-    @property
-    def alpha(self) -> float | None:
-        """The parameter that is called alpha, where the activation has one."""
-        return self.named.get("alpha")
+    def __getattr__(self, name: str) -> float | None:
+        """Return a parameter by its name, as in ``layer.alpha``; None where this activation has no such parameter."""
+        return _parameter(self, name, _OF_ACTIVATIONS)
 
     def to_json(self) -> dict[str, Any]:
         """Return the layer as the document writes it."""
@@ -116,13 +134,12 @@ class Cost:
     parameters: tuple[float, ...] = ()
 
     def __init__(self, name: str, *parameters: float | None, **named: Any) -> None:
-        parameters = _together(parameters, named)
-        refuse_others(named, _OF_COSTS, "Cost")
+        refuse_others(_names_in(named), _OF_COSTS, "Cost")
         row = COST_ROWS.get(name) if isinstance(name, str) else None
         if row is None:
             raise MalformedError(f"no cost is called {name!r}")
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "parameters", _parameters(row, _OF_COSTS, parameters, named))
+        object.__setattr__(self, "parameters", _parameters(row, *_passed(row, parameters, named)))
 
     def __repr__(self) -> str:
         return _shown("Cost", {"name": self.name, **self.named})
@@ -132,10 +149,9 @@ class Cost:
         """The parameters of the cost by name."""
         return COST_ROWS[self.name].named(self.parameters)
 
-    @property
-    def delta(self) -> float | None:
-        """The parameter that is called delta, where the cost has one."""
-        return self.named.get("delta")
+    def __getattr__(self, name: str) -> float | None:
+        """Return a parameter by its name, as in ``cost.delta``; None where this cost has no such parameter."""
+        return _parameter(self, name, _OF_COSTS)
 
     def to_json(self) -> dict[str, Any]:
         """Return the cost as the document writes it."""

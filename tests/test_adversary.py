@@ -62,7 +62,8 @@ def asked(name: str, precision: str) -> Case:
 
 def rounded(answer: dict[str, Array], asked: Case) -> Gradients:
     """What the adversary returns: its numbers as the precision holds them."""
-    arrays = {name: np.vectorize(float)(array).astype(asked.dtype) for name, array in answer.items()}
+    with np.errstate(over="ignore"):  # a cost may be infinite in float16
+        arrays = {name: np.vectorize(float)(array).astype(asked.dtype) for name, array in answer.items()}
     return Gradients.from_tensors(arrays, asked)
 
 

@@ -18,7 +18,7 @@ from gradparity.tests.hunt import Outcome, drawn, hunt
 from gradparity.tests.twin import Network
 
 #: Within how many of a campaign's cases a fault has to be caught.
-CASES = 320
+CASES = 384
 TWIN = "twin"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradparity
 import pytest
@@ -100,3 +102,22 @@ def test_two_values_for_one_parameter_are_refused() -> None:
     with pytest.raises(TypeError, match="elu got two values for alpha"):
         Layer(2, "elu", 0.3, alpha=0.3)
     assert Parameter("alpha", 1.0, (1.0,)).checked("elu", None) == 1.0
+
+
+def test_a_parameter_is_replaced_by_its_name_or_kept() -> None:
+    layer, cost = Layer(3, "elu", 2.0), Cost("huber", 2.0)
+    alpha: dict[str, Any] = {"alpha": 3.0}
+    delta: dict[str, Any] = {"delta": 3.0}
+    assert replace(layer, **alpha) == Layer(3, "elu", 3.0)
+    assert replace(cost, **delta) == Cost("huber", 3.0)
+    assert (replace(layer), replace(cost)) == (layer, cost)
+    assert (layer.alpha, cost.delta) == (2.0, 2.0)
+    assert replace(Layer(3, "elu", 2.0), width=5) == Layer(5, "elu", 2.0)
+    assert Cost("smooth_l1").beta == 1.0
+    assert Cost("smooth_l1").delta is None
+    with pytest.raises(AttributeError, match="has no 'nothing'"):
+        _ = Cost("hinge").nothing
+    with pytest.raises(TypeError, match="passed once"):
+        Layer(3, "elu", 5.0, parameters=(2.0,))
+    with pytest.raises(MalformedError, match="hinge takes no parameter"):
+        Cost("hinge", 1.0)

@@ -26,7 +26,7 @@ from gradparity.tests.twin import Network
 
 class Suspect:
     name, version, language = "suspect", "1", "Python"
-    network = next((fault.implementation() for fault in FAULTS if fault.name == sys.argv[1]), Network())
+    network = staticmethod(next((fault.implementation() for fault in FAULTS if fault.name == sys.argv[1]), Network()))
 
     def gradients(self, case):
         if case.dtype.itemsize < 4:

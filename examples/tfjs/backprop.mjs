@@ -67,6 +67,10 @@ const COSTS = {
 function gradients(given) {
   if (given.precision !== 'float32') throw new Unsupported('TensorFlow.js computes in float32 only');
   const { layers, cost, reduction } = given;
+  for (const { activation } of layers) {
+    if (!ACTIVATIONS[activation]) throw new Unsupported(`TensorFlow.js is not asked about ${activation} here`);
+  }
+  if (!COSTS[cost.name]) throw new Unsupported(`TensorFlow.js is not asked about ${cost.name} here`);
   const L = layers.length;
   const tensor = ({ data, shape }) => tf.tensor(data, shape, 'float32');
   const x = tensor(given.tensors.x);

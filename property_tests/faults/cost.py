@@ -95,7 +95,7 @@ def huber_without_delta(right: Step, site: Site) -> Does:
 @fault(
     34,
     "(m,) minus (m,1) broadcast",
-    "cost",
+    ("cost", "BP1"),
     "a cost of a - y; n_L = 1; m > 1",
     at=("total", "nabla"),
     also=("BP1",),

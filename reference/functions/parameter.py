@@ -63,18 +63,13 @@ def refuse_others(named: Mapping[str, Any], known: Collection[str], caller: str)
 
 
 def in_order(
-    owner: str,
-    own: Sequence[Parameter],
-    known: Sequence[str],
-    values: Sequence[Any],
-    named: Mapping[str, Any],
+    owner: str, own: Sequence[Parameter], values: Sequence[Any], named: Mapping[str, Any]
 ) -> tuple[float, ...]:
     """Check values that are passed in their order or by name, and return one for each of a function's own parameters.
 
-    ``known`` are the names of all such functions' parameters. Raises MalformedError where this function has no such
-    parameter, or may not have such a value.
+    Raises MalformedError where the function has no such parameter, or may not have such a value.
     """
-    passed = {**_by_name(owner, own, known, values, named), **named} if values else named
+    passed = {**_by_name(owner, own, values, named), **named} if values else named
     for key, value in passed.items():
         if value is not None and not any(key == one.name for one in own):
             raise MalformedError(f"{owner} takes no {key}")
@@ -82,13 +77,9 @@ def in_order(
 
 
 def _by_name(
-    owner: str,
-    own: Sequence[Parameter],
-    known: Sequence[str],
-    values: Sequence[Any],
-    named: Mapping[str, Any],
+    owner: str, own: Sequence[Parameter], values: Sequence[Any], named: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    names = [one.name for one in own] or [" or ".join(known)]
+    names = [one.name for one in own] or ["parameter"]
     if len(values) > len(names):
         raise TypeError(f"{owner} takes {len(names)} parameter(s), got {len(values)}")
     if twice := named.keys() & names[: len(values)]:

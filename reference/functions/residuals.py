@@ -63,10 +63,21 @@ def huber(delta: float) -> CostFunction:
 def smooth_l1(beta: float) -> CostFunction:
     """Make Σ ½ r² / beta for residuals up to beta, and Σ abs(r) - ½ beta beyond."""
 
+    # Many write it as huber with delta = beta, divided by beta; and both with q = min(|r|, β), as optax has huber.
     def outside(sign: int, lo: float, hi: float) -> Piece:
-        return Piece([lambda r: sign * r - 0.5 * beta], [lambda r: constant(sign, r)], zero, lo, hi)
+        return Piece(
+            [
+                lambda r: sign * r - 0.5 * beta,
+                lambda r: beta * (sign * r - 0.5 * beta) / beta,
+                lambda r: 0.5 * (beta * constant(beta, r)) / beta + (sign * r - beta),
+                lambda r: (0.5 * (beta * constant(beta, r)) + beta * (sign * r - beta)) / beta,
+            ],
+            [lambda r: constant(sign, r), lambda r: sign * ((constant(1, r) / beta) * beta)],
+            zero,
+            lo,
+            hi,
+        )
 
-    # The last two slopes are automatic differentiation of ½q²/β + (|r| - q), q = min(|r|, β).
     inside = Piece(
         [
             lambda r: 0.5 * (r * r) / beta,
@@ -78,6 +89,8 @@ def smooth_l1(beta: float) -> CostFunction:
             lambda r: r * (constant(1, r) / beta),
             lambda r: 1 + (r / beta - 1),
             lambda r: (r / beta + 1) - 1,
+            lambda r: (constant(1, r) / beta) * (beta + (r - beta)),
+            lambda r: (constant(1, r) / beta) * ((r + beta) - beta),
         ],
         lambda r: constant(1, r) / beta,
         -beta,

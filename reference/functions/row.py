@@ -1,7 +1,8 @@
 """What the project knows of a function: a row for each activation and each cost, and nothing else lists them.
 
-The rows stand in activations.py and costs.py. Whoever draws a case, measures a function or explains one reads them, so
-that a function that is added there is drawn, bounded, certified and shown.
+The rows stand in activations.py and costs.py. Whoever draws a case or measures a function reads them, so that a
+function that is added there is drawn, bounded, certified and judged. Sentences and formulas are for people; tests hold
+them against what is computed.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def given(model: Model, array: Array, off: int = 0) -> Ball:
     """Make a Ball of known numbers, each perhaps off by ``off`` roundings and its subnormals flushed to zero."""
     mid = array.astype(model.midpoint, copy=False)
     least, most = _extremes(mid)
-    # Said so that a NaN, which is less than nothing, hides no subnormal beside it.
+    # Compared this way round, so that a NaN takes the slow path.
     if least >= model.normal and most <= model.largest:
         return Given(model, mid, off)
     size = np.abs(mid)

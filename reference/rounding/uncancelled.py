@@ -33,6 +33,9 @@ class Uncancelled(Ball):
 
     __rmul__ = __mul__
 
+    def __rmatmul__(self, other: Operand, /) -> Uncancelled:
+        return Uncancelled.of(self._exact(other)) @ self
+
     def __matmul__(self, other: Operand) -> Uncancelled:
         return Uncancelled.of(super().__matmul__(Uncancelled.of(self._exact(other))))
 
