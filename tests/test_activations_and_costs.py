@@ -18,12 +18,13 @@ import flint
 import numpy as np
 import pytest
 from flint import arb
+from gradparity import Architecture, Case, Gradients, Parameters, judge
 from gradparity.reference.activations import ACTIVATION_ROWS, Elementwise, activation
 from gradparity.reference.costs import COST_ROWS, cost_function
 from gradparity.reference.coupled import Coupled
 from gradparity.reference.functions.formula import mathml, slope_mathml
 from gradparity.reference.functions.row import CostRow, Row, Targets
-from gradparity.reference.network import Cost, Layer
+from gradparity.reference.network import DTYPES, Cost, Layer
 from gradparity.reference.scalar import Formula, Piece, Scalar
 
 from .formulas import evaluated
@@ -352,3 +353,19 @@ def test_the_vjp_of_a_coupled_activation_is_a_derivative(name: str) -> None:
     assert not_derivatives(weighted, sigma.vjp(upstream, z), z) == []
     diagonal = upstream * (sigma.value(z) * (1 - sigma.value(z)))  # a favourite mistake
     assert not_derivatives(weighted, diagonal, z) != []
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("beta", [0.21, 0.42, 0.77, 1.345, 7.1])
+def test_smooth_l1_may_be_huber_over_beta(beta: float, precision: str) -> None:
+    """Then its slope beyond beta is 1 / beta times beta, which is not always 1."""
+    rng, dtype = np.random.default_rng(int(100 * beta)), DTYPES[precision]
+    r = (rng.uniform(-3, 3, (1, 200)) * beta).astype(dtype)
+    network = Architecture(1, (Layer(200, "identity"),), Cost("smooth_l1", beta), "sum")
+    parameters = Parameters((np.ascontiguousarray(r.T),), (np.zeros(200, dtype),))
+    asked = Case(network, parameters, np.ones((1, 1), dtype), np.zeros((1, 200), dtype), precision)
+    b = dtype.type(beta)
+    slope = np.clip(r, -b, b) * (dtype.type(1) / b)
+    assert not judge(asked, Gradients([slope.T.copy()], [slope[0]], None, [slope], [r], [r])).blamed
+    wrong = slope * dtype.type(1 + 64 * np.finfo(dtype).eps)
+    assert judge(asked, Gradients([wrong.T.copy()], [wrong[0]], None, [wrong], [r], [r])).blamed

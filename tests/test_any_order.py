@@ -21,6 +21,9 @@ from gradparity.reference.costs import cost_function
 from gradparity.reference.coupled import log_softmax, softmax
 from gradparity.reference.enclosure import enclose
 from gradparity.reference.network import Array
+from gradparity.reference.rounding.balls import Ball
+from gradparity.reference.rounding.model import model
+from gradparity.reference.rounding.uncancelled import Uncancelled
 
 
 def forward(case: Case) -> Gradients:
@@ -125,6 +128,15 @@ def test_it_is_never_narrower_than_what_backpropagation_gets_from_balls() -> Non
         narrow, wide = enclose(case), enclose(case, any_order=True)
         for name, one in narrow.items():
             assert np.all(np.asarray(wide[name].rad) >= np.asarray(one.rad) * (1 - 1e-12)), (name, case.id)
+
+
+def test_a_product_with_signs_on_the_left_forgets_them_too() -> None:
+    arithmetic, signs = model("float64"), np.array([[[1.0, -1.0]]])
+    ones = Uncancelled.of(Ball.exact(arithmetic, np.ones((1, 2, 1))))
+    for left in (signs, Ball.exact(arithmetic, signs)):
+        product = left @ ones
+        assert isinstance(product, Uncancelled)
+        assert product.mid == 2
 
 
 def test_a_factor_that_overflows_on_its_way_leaves_nothing_known() -> None:

@@ -62,8 +62,8 @@ def _extremes(array: Array) -> tuple[float, float]:
 class Given(Ball):
     """Finite numbers, none of them subnormal; ``off`` roundings may lie between one and what was meant.
 
-    Of a stack not all cases need be ``plain`` like that: what is not is computed as of the ``ball``, since what is said
-    of a case must not depend on those it is stacked with, to the last bit.
+    A stack may mix cases. Those that are not ``plain`` like that use ``ball``, so that bounds never depend on the cases
+    beside them.
     """
 
     def __init__(

@@ -204,10 +204,7 @@ class Span(Carried):
             high = low if self._point else np.sqrt(np.maximum(self.hi, 0.0))
 
             def carried() -> Array:
-                least, tiny = (
-                    self.lo - self.err,
-                    self.model.eta / 4,
-                )  # eta is 4 times the smallest normal number
+                least, tiny = self.lo - self.err, self.model.eta / 4  # below which numbers may be flushed
                 moved = np.where(self.err > 0, self.err / (2 * np.sqrt(np.maximum(least, 0.0))), 0.0)
                 flushed = np.where(least < tiny, np.sqrt(np.minimum(self._reach + self.err, tiny)), 0.0)
                 return np.where(least >= 0, moved + flushed, np.inf)
