@@ -94,13 +94,13 @@ def named(parameters: Parameters, x: N, y: N) -> dict[Name, N]:
     """Name what everybody is given."""
     found = {names.X: x, names.Y: y}
     for l, (weights, biases) in enumerate(parameters, start=1):
-        found |= {W(l): weights, b(l): biases}
+        found[W(l)], found[b(l)] = weights, biases
     return found
 
 
 def backprop(network: Architecture, parameters: Parameters, x: Number, y: Number) -> Gradients:
     """Run the network forwards, then the error backwards; z^l and a^l are kept, so one pass each way is enough."""
-    return Gradients.named(flow(network, x.shape[-2]).run(named(parameters, x, y)))
+    return Gradients.named(flow(network, x.shape[-2]).run(named(parameters, x, y)), network.depth)
 
 
 def feedforward(

@@ -346,17 +346,12 @@ class Gradients:
         return named
 
     @classmethod
-    def named(cls, arrays: Mapping[Name, Any]) -> Gradients:
-        """Take the arrays of an answer from among others, by their names."""
-        families = dict[str, dict[int, Any]]()
-        for name, array in arrays.items():
-            families.setdefault(name.kind, {})[name.layer] = array
-
-        def family(kind: str) -> list[Any] | None:
-            return [found[l] for l in sorted(found)] if (found := families.get(kind)) else None
-
-        cost = next(iter(families.get("cost", {}).values()), None)
-        return cls(family("dW") or [], family("db") or [], cost, family("delta"), family("z"), family("a"))
+    def named(cls, arrays: Mapping[Name, Any], depth: int) -> Gradients:
+        """Take the whole answer of a network of so many layers from among other arrays, by their names."""
+        dW, db, delta, z, a = (
+            [arrays[name] for name in _names(kind, depth)] for kind in ("dW", "db", "delta", "z", "a")
+        )
+        return cls(dW, db, arrays[names.cost(depth)], delta, z, a)
 
     @classmethod
     def from_tensors(cls, named: Mapping[str, Array], case: Case) -> Gradients:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from .names import ANSWERED, GIVEN, Name
@@ -38,6 +39,10 @@ class Step:
     adjoint: Callable[..., Number] | None = None
 
 
+#: What a step makes and does, and the array that it takes, or what picks several.
+_Operation = tuple[Name, Callable[..., Any], Name, Callable[[Mapping[Name, Any]], tuple[Any, ...]] | None]
+
+
 def in_order(steps: Iterable[Step]) -> list[Step]:
     """Sort steps so that each comes after those whose arrays it takes, and otherwise as they are."""
     making = {step.makes: step for step in steps}
@@ -59,6 +64,7 @@ class Flow(Mapping[str, Step]):
 
     def __init__(self, steps: Iterable[Step]) -> None:
         self._steps: dict[str, Step] = {step.makes: step for step in steps}
+        self._of_equations = dict[tuple[str, ...], list[_Operation]]()
 
     def __getitem__(self, name: str) -> Step:
         return self._steps[name]
@@ -86,11 +92,20 @@ class Flow(Mapping[str, Step]):
 
     def run(self, known: Mapping[Name, N], equations: Iterable[str] = EQUATIONS) -> dict[Name, N]:
         """Run the steps of these equations on any kind of number; return what was known and all that was made."""
-        found, some = dict(known), frozenset(equations)
-        for step in self._steps.values():
-            if step.equation in some:
-                found[step.makes] = step.does(*[found[name] for name in step.takes])
+        found = dict(known)
+        for makes, does, one, several in self._operations(tuple(equations)):
+            found[makes] = does(*several(found)) if several else does(found[one])
         return found
+
+    def _operations(self, equations: tuple[str, ...]) -> list[_Operation]:
+        """Prepare the steps of these equations once, so that looking arrays up costs a small network little."""
+        if equations not in self._of_equations:
+            steps = [step for step in self._steps.values() if step.equation in equations]
+            self._of_equations[equations] = [
+                (one.makes, one.does, one.takes[0], itemgetter(*one.takes) if len(one.takes) > 1 else None)
+                for one in steps
+            ]
+        return self._of_equations[equations]
 
     def link(self, name: str, supply: Callable[[Name], N | None]) -> N | None:
         """Compute one array from the arrays of an answer before it, and from what everybody is given.
