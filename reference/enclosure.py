@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from . import names
 from .any_order import radii
-from .backprop import backprop, flow, named
+from .backprop import flow, named
 from .costs import cost_function
 from .interval import INFLATION, Interval, finite, known, largest, reach, scale, with_the_mean_last
 from .names import Name
@@ -91,8 +92,11 @@ def affine(case: Case) -> dict[str, Affine | Ball]:
     """Run backprop on affine forms; the cost, ∂C/∂b and ∂C/∂W, in which examples meet, come out as Balls."""
     arithmetic, symbols = model(case.precision), Symbols()
     x, y = (Affine.exact(arithmetic, symbols, array) for array in (case.x, case.y))
+    given: dict[Name, Any] = named(case.parameters, x, y)
+    steps = flow(case.architecture, case.batch)
     with np.errstate(all="ignore"):
-        return backprop(case.architecture, case.parameters, x, y).tensors()
+        found = steps.run(given, inner=False)  # which have all the symbols, too
+    return {name: found[name] for name in steps.answered}
 
 
 def _smaller(one: Interval, i: int, other: Affine | Ball) -> Interval:

@@ -39,8 +39,10 @@ class Step:
     adjoint: Callable[..., Number] | None = None
 
 
-#: What a step makes and does, and the array that it takes, or what picks several.
-_Operation = tuple[Name, Callable[..., Any], Name, Callable[[Mapping[Name, Any]], tuple[Any, ...]] | None]
+#: What a step makes and does, the array that it takes, or what picks several, and the inner arrays that it takes last.
+_Operation = tuple[
+    Name, Callable[..., Any], Name, Callable[[Mapping[Name, Any]], tuple[Any, ...]] | None, tuple[Name, ...]
+]
 
 
 def in_order(steps: Iterable[Step]) -> list[Step]:
@@ -90,19 +92,36 @@ class Flow(Mapping[str, Step]):
         """The place of every array in the order of the computation."""
         return {name: place for place, name in enumerate(self._steps)}
 
-    def run(self, known: Mapping[Name, N], equations: Iterable[str] = EQUATIONS) -> dict[Name, N]:
-        """Run the steps of these equations on any kind of number; return what was known and all that was made."""
+    def run(
+        self, known: Mapping[Name, N], equations: Iterable[str] = EQUATIONS, *, inner: bool = True
+    ) -> dict[Name, N]:
+        """Run the steps of these equations on any kind of number; return what was known and all that was made.
+
+        Without ``inner`` arrays, which are let go once nobody takes them any more: they are half of the memory.
+        """
         found = dict(known)
-        for makes, does, one, several in self._operations(tuple(equations)):
+        for makes, does, one, several, spent in self._operations(tuple(equations)):
             found[makes] = does(*several(found)) if several else does(found[one])
+            if not inner:
+                for name in spent:
+                    del found[name]
         return found
 
     def _operations(self, equations: tuple[str, ...]) -> list[_Operation]:
         """Prepare the steps of these equations once, so that looking arrays up costs a small network little."""
         if equations not in self._of_equations:
             steps = [step for step in self._steps.values() if step.equation in equations]
+            last = {
+                name: step.makes for step in steps for name in step.takes if name.kind not in ANSWERED | GIVEN
+            }
             self._of_equations[equations] = [
-                (one.makes, one.does, one.takes[0], itemgetter(*one.takes) if len(one.takes) > 1 else None)
+                (
+                    one.makes,
+                    one.does,
+                    one.takes[0],
+                    itemgetter(*one.takes) if len(one.takes) > 1 else None,
+                    tuple(name for name, reader in last.items() if reader == one.makes),
+                )
                 for one in steps
             ]
         return self._of_equations[equations]

@@ -258,3 +258,13 @@ def test_steps_know_the_functions_of_their_network() -> None:
         for step in flow(case.architecture, case.batch).values():
             if step.makes.kind in ("a", "delta"):
                 assert step.function == case.architecture.layers[step.makes.layer - 1].activation
+
+
+def test_without_inner_arrays_the_rest_is_the_same() -> None:
+    for case in drawn(16):
+        steps, given = flow(case.architecture, case.batch), named(case.parameters, case.x, case.y)
+        with np.errstate(all="ignore"):
+            every, some = steps.run(given), steps.run(given, inner=False)
+        assert some.keys() == {name for name in every if name.kind in ANSWERED | GIVEN}
+        for name, array in some.items():
+            np.testing.assert_array_equal(array, every[name])
