@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from .names import ANSWERED, GIVEN, Name
 from .number import Number
 
-#: What is judged, in the order in which a computation goes through it.
+#: The parts of an answer that are judged by themselves, in the order of a computation.
 EQUATIONS = ("forward", "cost", "BP1", "BP2", "BP3", "BP4")
 
 #: Some kind of number.

@@ -1,4 +1,4 @@
-"""What is known of a fault, and the list of all of them: each is one step of backpropagation, replaced by a wrong one.
+"""Faults: each is one step of backpropagation, replaced by a wrong one; and the list of them all.
 
 A step is replaced for every kind of number (reference/number.py), so that the same row is an implementation that makes
 the mistake, and tells what that mistake would have made of somebody's own numbers. Where a kind of number cannot follow
@@ -82,9 +82,9 @@ class Fault:
     at: tuple[str, ...]
     of: str
     change: Change
-    #: What has to be blamed first: one of these. None where no answer can have a right shape.
+    #: The equations one of which must be blamed first. Empty where no answer can have a right shape.
     blamed: tuple[str, ...]
-    #: What may be blamed besides, since the same mistake breaks it too.
+    #: The equations that may be blamed as well, since the same mistake breaks them.
     also: tuple[str, ...]
     #: Which layers may be blamed.
     place: Place

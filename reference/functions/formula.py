@@ -19,7 +19,7 @@ _CASES, _SUM, _PRODUCT, _POWER, _ATOM = range(5)
 
 _GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "pi": "π"}
 _RELATIONS = {ast.Lt: "<", ast.LtE: "≤", ast.Gt: ">", ast.GtE: "≥", ast.Eq: "="}
-#: What has an index of its neuron, or of its output, wherever others of the layer occur as well.
+#: The symbols that get the index of their neuron, or output, where a formula has the others of the layer, too.
 _VECTORS = ("z", "a", "y")
 _INDICES = "jkl"
 

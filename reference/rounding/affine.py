@@ -5,7 +5,6 @@ every local rounding error becomes a *symbol*, an unknown in [-1, 1] that is car
 Jacobians; absolute values are taken once, at the end (zonotopes; de Figueiredo and Stolfi, Affine arithmetic,
 2004). Examples do not meet before BP3 and BP4, so every example has symbols of its own, and the two gradients
 take the radii of δ and a and go on as Balls.
-
 The generators are float64. What their own rounding may lose is added as an error wherever signs may cancel.
 """
 
