@@ -30,6 +30,9 @@ AXES: dict[str, tuple[str, ...]] = {
 #: The kinds of arrays that everybody is given. x, which is a^0, is the name of its own.
 GIVEN = frozenset({"x", "y", "W", "b"})
 
+#: The kinds that a link is computed from; all others are inner.
+SUPPLIED = ANSWERED | GIVEN
+
 
 class Name(str):
     """The name of one array, as documents write it: its kind, its layer l (0 for x and y), and its reader if any."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from .names import ANSWERED, GIVEN, Name
+from .names import ANSWERED, SUPPLIED, Name
 from .number import Number
 
 #: The parts of an answer that are judged by themselves, in the order of a computation.
@@ -111,9 +111,7 @@ class Flow(Mapping[str, Step]):
         """Prepare the steps of these equations once, so that looking arrays up costs a small network little."""
         if equations not in self._of_equations:
             steps = [step for step in self._steps.values() if step.equation in equations]
-            last = {
-                name: step.makes for step in steps for name in step.takes if name.kind not in ANSWERED | GIVEN
-            }
+            last = {name: step.makes for step in steps for name in step.takes if name.kind not in SUPPLIED}
             self._of_equations[equations] = [
                 (
                     one.makes,
@@ -129,14 +127,12 @@ class Flow(Mapping[str, Step]):
     def link(self, name: str, supply: Callable[[Name], N | None]) -> N | None:
         """Compute one array from the arrays of an answer before it, and from what everybody is given.
 
-        Those are asked of ``supply``; return None where it lacks one. The inner arrays between them (names.py), of
-        which ``supply`` need know nothing, are computed here.
+        Those are asked of ``supply``; return None where it lacks one. The inner arrays between them (names.py) are
+        computed here.
         """
         step, arguments = self[name], list[N]()
         for taken in step.takes:
-            found = supply(taken)
-            if found is None and not (taken.kind in ANSWERED or taken.kind in GIVEN):
-                found = self.link(taken, supply)
+            found = supply(taken) if taken.kind in SUPPLIED else self.link(taken, supply)
             if found is None:
                 return None
             arguments.append(found)
@@ -148,7 +144,7 @@ class Flow(Mapping[str, Step]):
         step = self[name]
         yield step
         for taken in step.takes:
-            if taken.kind not in ANSWERED and taken.kind not in GIVEN:
+            if taken.kind not in SUPPLIED:
                 yield from self.inside(taken)
 
     def functions(self, name: str) -> frozenset[str]:

@@ -21,11 +21,12 @@ class Symbols:
 
 def added(one: Array, other: Array, shape: tuple[int, ...]) -> Array:
     """Add generators of the first few symbols of a run; whoever has fewer has zeros for the rest."""
+    fewer, more = sorted((one, other), key=lambda generators: generators.shape[1])
     m, *case = shape
-    total = np.zeros((m, max(one.shape[1], other.shape[1]), *case))
-    for gen in (one, other):
-        if gen.shape[1]:
-            total[:, : gen.shape[1]] += gen
+    total = np.broadcast_to(more, (m, more.shape[1], *case))
+    if fewer.shape[1]:
+        total = total.copy()
+        total[:, : fewer.shape[1]] += fewer
     return total
 
 
