@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .adapters.implementation import UnsupportedError
+    from .adapters.implementation import ChangedCaseError, UnsupportedError
     from .harness.judgement import DivergenceError, Judgement, check, judge
     from .reference.network import Architecture, Case, Cost, Gradients, Layer, Parameters
 
 _HOMES = {
     "Architecture": "gradparity.reference.network",
     "Case": "gradparity.reference.network",
+    "ChangedCaseError": "gradparity.adapters.implementation",
     "Cost": "gradparity.reference.network",
     "DivergenceError": "gradparity.harness.judgement",
     "Gradients": "gradparity.reference.network",
@@ -33,6 +34,7 @@ _HOMES = {
 __all__ = [
     "Architecture",
     "Case",
+    "ChangedCaseError",
     "Cost",
     "DivergenceError",
     "Gradients",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..reference.network import Case, Gradients, MalformedError
-from .implementation import Implementation, UnknownImplementationError
+from .implementation import Implementation, UnknownImplementationError, unchanged
 from .installed import distribution_version
 
 
@@ -21,8 +21,13 @@ class CallableImplementation:
         self._function = function
 
     def gradients(self, case: Case) -> Gradients:
-        """Call the function; raises MalformedError where what it returns is no answer to the case."""
+        """Call the function; raises MalformedError where what it returns is no answer to the case.
+
+        And ChangedCaseError where it wrote into the case's arrays.
+        """
+        before = case.copied()
         result = self._function(case)
+        unchanged(case, before, self.name)
         if not isinstance(result, Gradients):
             raise MalformedError(f"{self.name} returned {type(result).__name__}, but should return Gradients")
         return Gradients.from_tensors(result.tensors(), case)

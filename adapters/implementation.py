@@ -14,6 +14,19 @@ class UnsupportedError(Exception):
     """The implementation declines a case; the message says why, for a person."""
 
 
+class ChangedCaseError(Exception):
+    """The implementation wrote into the arrays of the case that it was asked about; the message says into which."""
+
+
+def unchanged(case: Case, before: Case, name: str) -> None:
+    """Raise ChangedCaseError where an implementation of that name changed the case that it was asked about."""
+    if changed := case.changed(before):
+        raise ChangedCaseError(
+            f"{name} changed {' and '.join(changed)} of the case while it answered; what comes next would be asked "
+            "about other numbers, so work on copies"
+        )
+
+
 class UnknownImplementationError(ValueError):
     """A name that nothing answers to; the message says what is wrong and what to do."""
 
@@ -46,8 +59,8 @@ def affordable(case: Case) -> None:
 
 def unspoilt(answer: Gradients) -> Gradients:
     """Give a forward mode's answer; decline where something overflowed on the way, and NaN came of it."""
-    forward = (answer.cost, *(answer.z or ()), *(answer.a or ()))
-    overflowed = not all(np.isfinite(array).all() for array in forward)
+    forward = [answer.cost, *(answer.z or ()), *(answer.a or ())]
+    overflowed = not all(np.isfinite(array).all() for array in forward if array is not None)
     if overflowed and any(np.isnan(array).any() for array in answer.tensors().values()):
         raise UnsupportedError(f"{_ZEROS}, and zero times what overflowed here is NaN everywhere")
     return answer

@@ -22,11 +22,11 @@ from ..adapters.implementation import MOST_COLUMNS, columns
 from ..adapters.modes import in_forward_mode, linked
 from ..property_tests.lattices import APART, TIED, lattice_structure_at
 from ..property_tests.strategies import precision_of, structure_at
+from ..reference.backprop import flow
 from ..reference.enclosure import enclose_all
 from ..reference.exact import Certifier
 from ..reference.interval import Interval
 from ..reference.links import prepare_links
-from ..reference.names import a, delta, z
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
 from ..reference.stack import Stack, together
 from ..reference.steps import EQUATIONS
@@ -362,7 +362,8 @@ def _judged(
     for names, places in alike.items():
         whole = len(places) == len(answers)
         some = asked.stack if whole else Stack([asked.stack.cases[i] for i in places])
-        follows = linked(name) and {z(1), a(1), delta(1)} <= set(names)
+        every = flow(asked.stack.architecture, asked.stack.batch).answered
+        follows = linked(name) and len(names) == len(every)
         forward = in_forward_mode(name)
         enclosure = asked.any_order if forward else asked.enclosure if follows else asked.sharp
         if not whole:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..adapters.document import write_case
-from ..adapters.implementation import UnsupportedError
+from ..adapters.implementation import UnsupportedError, unchanged
 from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
+from ..reference.interval import Interval
 from ..reference.network import Case, Gradients
 from .campaign import Divergence, Settings, draw_cases
 from .findings import Collector, Finding
@@ -73,9 +74,7 @@ def judge(
     that were not ``linked``, since no δ was carried back through the layers, are judged by the chain only; and where
     the chain rule may have been multiplied out in ``any_order``, as in forward mode, by one that allows for that.
     """
-    answer = Gradients.from_tensors(gradients.tensors(), case)
-    judged = judge_answer(case, answer, enclose(case, any_order) if chain else {}, Certifier(case), linked)
-    return Judgement(case, judged.verdicts, judged.blamed)
+    return _judged(case, gradients, enclose(case, any_order) if chain else {}, linked)
 
 
 def check(
@@ -91,13 +90,14 @@ def check(
     ``only`` restricts the activations and costs that are drawn; a case that the function declines by raising
     UnsupportedError is not judged. Gives the number of cases judged. Raises DivergenceError where one diverges, with
     every cause, and a minimal case of the first, which is written into the folder ``keep``; ValueError where the
-    function declined every case, since then nothing was checked. What the function itself raises, and MalformedError
-    where its answer has a wrong name, shape or dtype, is let through with a note that names the case.
+    function declined every case, since then nothing was checked. What the function raises, ChangedCaseError where
+    it wrote into the arrays that it was given, which are read-only, and MalformedError where its answer has a wrong
+    name, shape or dtype are let through with a note that names the case.
     """
     judged, diverging, collector = 0, 0, Collector()
     for case in draw_cases(Settings((), cases, seed, precisions).only(only)):
         try:
-            judgement = judge(case, my_backprop(case))
+            judgement = _asked(my_backprop, case)
         except UnsupportedError:
             continue
         except Exception as error:
@@ -115,6 +115,22 @@ def check(
     if found:
         raise DivergenceError(_told(found, my_backprop, diverging, judged, keep))
     return judged
+
+
+def _asked(my_backprop: Callable[[Case], Gradients], case: Case) -> Judgement:
+    """Enclose a case, ask about a copy of it, and judge."""
+    enclosure, asked = enclose(case), case.copied()
+    answer = my_backprop(asked)
+    unchanged(asked, case, _name(my_backprop))
+    return _judged(case, answer, enclosure)
+
+
+def _judged(
+    case: Case, gradients: Gradients, enclosure: Mapping[str, Interval], linked: bool = True
+) -> Judgement:
+    answer = Gradients.from_tensors(gradients.tensors(), case)
+    judged = judge_answer(case, answer, enclosure, Certifier(case), linked)
+    return Judgement(case, judged.verdicts, judged.blamed)
 
 
 def kept(case: Case, folder: Path, name: str) -> str:
@@ -139,7 +155,7 @@ def _told(
 
     def ask(case: Case) -> Answered | None:
         try:
-            answer = my_backprop(case)
+            answer = my_backprop(case.copied())
             return answer, judge(case, answer).blamed
         except Exception:  # whatever it makes of a case that nobody drew, it shows nothing
             return None

@@ -196,12 +196,16 @@ def _alike(
 
 
 def links_alone(case: Case, answer: Gradients, broken: Broken) -> Iterator[Case]:
-    """Give networks of one layer in which nothing but the broken link is left, the smallest first."""
-    if answer.z is None or answer.delta is None or answer.a is None:
-        return
-    network, l = case.architecture, broken.layer
+    """Give networks of one layer in which nothing but the broken link is left, the smallest first.
+
+    None where the answer lacks the arrays that the link is computed from.
+    """
+    network, l, known = case.architecture, broken.layer, answer.tensors()
     layer, last = network.layers[l - 1], l == network.depth
-    z, upstream = answer.z[l - 1], _from_above(case, answer, l)
+    z, delta, upstream = known.get(names.z(l)), known.get(names.delta(l)), _from_above(case, answer, l)
+    before = case.x if l == 1 else known.get(names.a(l - 1))
+    if z is None or delta is None or upstream is None or before is None:
+        return
     if flow(network, case.batch).functions(broken.name):
         rows = [broken.index[0]] if broken.index else range(case.batch)
         neurons = np.arange(layer.width)
@@ -217,13 +221,12 @@ def links_alone(case: Case, answer: Gradients, broken: Broken) -> Iterator[Case]
         if last:
             yield from _fed(case, z, layer, network.cost, case.y)
         return
-    before = case.x if l == 1 else answer.a[l - 2]
     alone_layer = Layer(layer.width, "identity")
     parameters = Parameters((case.parameters.weights[l - 1],), (case.parameters.biases[l - 1],))
     try:
         yield Case(
             Architecture(network.widths[l - 1], (alone_layer,), _LINEAR, "sum"),
-            parameters, before, -np.asarray(answer.delta[l - 1]), case.precision, case.regime,
+            parameters, before, -np.asarray(delta), case.precision, case.regime,
         )  # fmt: skip
     except MalformedError:
         return
@@ -268,8 +271,8 @@ def _fed(case: Case, z: Array, layer: Layer, cost: Cost, y: Array) -> Iterator[C
         return
 
 
-def _from_above(case: Case, answer: Gradients, l: int) -> Array:
-    assert answer.delta is not None
+def _from_above(case: Case, answer: Gradients, l: int) -> Array | None:
+    """Return ∂C/∂a^l from the answer's own δ^{l+1}; None where it has none."""
     if l == case.architecture.depth:
         return np.ones((case.batch, case.architecture.widths[-1]), case.dtype)
     known = case.tensors() | answer.tensors()
@@ -277,7 +280,8 @@ def _from_above(case: Case, answer: Gradients, l: int) -> Array:
     def widened(name: Name) -> Array | None:
         return np.asarray(known[name], np.float64) if name in known else None
 
-    return np.asarray(flow(case.architecture, case.batch).link(names.g(l), widened), case.dtype)
+    found = flow(case.architecture, case.batch).link(names.g(l), widened)
+    return None if found is None else np.asarray(found, case.dtype)
 
 
 # ------------------------------------------------------------------------------------------------------ smaller cases

@@ -302,7 +302,8 @@ def _judge_array(
         doubt = doubt or certificate.doubt
         if certificate.holds:
             # Without δ, one example's ∂C/∂b is δ.
-            is_error = fault and held.name.kind == "db" and answer.delta is None
+            unsaid = names.delta(layer) not in answer.tensors()
+            is_error = fault and held.name.kind == "db" and unsaid
             at_fault = steps[names.delta(layer)].equation if is_error else equation
             margin = float((held.in_link if own else held.in_chain)[index])
             mid, rad = float(interval.mid[index]), float(interval.rad[index])
@@ -328,8 +329,8 @@ def _weighted_input(
     z = next((name for name in taken if name.kind == "z"), None)
     if z is None:
         return None
-    if answer.z is not None:
-        return float(answer.z[z.layer - 1][broken.index])
+    if (own := answer.tensors().get(z)) is not None:
+        return float(own[broken.index])
     return float(enclosure[z].mid[broken.index]) if z in enclosure else None
 
 
@@ -346,6 +347,6 @@ def _blamed(case: Case, answer: Gradients, broken: Sequence[Broken]) -> list[Bro
     steps = flow(case.architecture, case.batch)
     first = min(broken, key=lambda one: steps.place[one.name])
     both = {names.db(first.layer), names.dW(first.layer)} <= {one.name for one in broken}
-    if answer.delta is None and both and first.kind != "cost":
+    if names.delta(first.layer) not in answer.tensors() and both and first.kind != "cost":
         first = replace(first, equation=steps[names.delta(first.layer)].equation)
     return [first]

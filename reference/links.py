@@ -158,10 +158,11 @@ class Links:
 
     def _strict_cost(self) -> Interval | None:
         """Enclose the cost by what adding up its terms adds: that of their sum so many times rounded, at least."""
-        stack, outputs, name = self._stack, self._own.a, names.cost(self._stack.architecture.depth)
+        stack, last = self._stack, self._stack.architecture.depth
+        name, outputs = names.cost(last), self._own.tensors().get(names.a(last))
         if outputs is None:
             return None
-        a, y = (array.astype(np.float64, copy=False) for array in (outputs[-1], stack.y))
+        a, y = (array.astype(np.float64, copy=False) for array in (outputs, stack.y))
         each = ({names.a(name.layer): one, names.Y: its} for one, its in zip(a, y, strict=True))
         mid = np.array([self._chain.flow.link(name, of_case.get) for of_case in each])
         size = np.abs(mid)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -307,6 +307,18 @@ class Case:
         named |= zip(_names("b", depth), self.parameters.biases, strict=True)
         return named
 
+    def copied(self) -> Case:
+        """Return the same case in arrays of its own."""
+        weights, biases = (
+            tuple(map(np.array, some)) for some in (self.parameters.weights, self.parameters.biases)
+        )
+        return replace(self, parameters=Parameters(weights, biases), x=np.array(self.x), y=np.array(self.y))
+
+    def changed(self, before: Case) -> list[str]:
+        """Name the arrays that no longer hold what they held before, as whoever ignores that they are read-only may."""
+        held = before.tensors()
+        return [name for name, array in self.tensors().items() if array.tobytes() != held[name].tobytes()]
+
     def description(self) -> str:
         """Give architecture and precision as one line of canonical JSON."""
         return _description(self.architecture, self.precision)
@@ -326,8 +338,9 @@ class Gradients:
     """What an implementation answers.
 
     dW[l-1] is ∂C/∂W^l (n_l, n_{l-1}) and db[l-1] is ∂C/∂b^l (n_l,). The rest is optional, and each lets
-    more be judged by itself: the cost (a scalar), and δ^l, z^l, a^l (m, n_l) for l = 1..L. Between an
-    implementation and the suite they are NumPy arrays; inside the reference, whatever backprop.py ran on.
+    more be judged by itself: the cost (a scalar), and δ^l, z^l, a^l (m, n_l) for l = 1..L, with None for a
+    layer whose array was not answered. Between an implementation and the suite they are NumPy arrays; inside
+    the reference, whatever backprop.py ran on.
     """
 
     dW: Sequence[Any]
@@ -341,8 +354,10 @@ class Gradients:
         """Name the arrays as the document does: dW1.., db1.., cost, delta1.., z1.., a1.."""
         named = dict[str, Any]({} if self.cost is None else {names.cost(len(self.dW)): self.cost})
         for key in ("dW", "db", "delta", "z", "a"):
-            if arrays := getattr(self, key):
-                named |= zip(_names(key, len(arrays)), arrays, strict=True)
+            arrays = getattr(self, key) or ()
+            for name, array in zip(_names(key, len(arrays)), arrays, strict=True):
+                if array is not None:
+                    named[name] = array
         return named
 
     @classmethod
@@ -357,7 +372,7 @@ class Gradients:
     def from_tensors(cls, named: Mapping[str, Array], case: Case) -> Gradients:
         """Read an answer to a case; raises MalformedError where a name, a shape or a dtype is wrong.
 
-        An optional family (delta, z, a) counts when all its layers are there.
+        Of δ, z and a any may be missing, each by itself.
         """
         from .shapes import (
             shapes,
@@ -369,16 +384,15 @@ class Gradients:
         dtype = case.dtype
         checked = {name: _frozen(array, dtype, expected[name], name) for name, array in named.items()}
 
-        def family(key: str) -> tuple[Array, ...] | None:
-            wanted = _names(key, depth)
-            return tuple([checked[n] for n in wanted]) if checked.keys() >= set(wanted) else None
+        def family(key: str) -> tuple[Array | None, ...]:
+            return tuple([checked.get(name) for name in _names(key, depth)])
 
-        dW, db = family("dW"), family("db")
-        if dW is None or db is None:
-            required = (kind(l) for l in range(1, depth + 1) for kind in (names.dW, names.db))
-            missing = next(name for name in required if name not in named)
+        required = (kind(l) for l in range(1, depth + 1) for kind in (names.dW, names.db))
+        if missing := next((name for name in required if name not in checked), None):
             raise MalformedError(f"the answer lacks {missing}")
-        return cls(dW, db, checked.get(names.cost(depth)), family("delta"), family("z"), family("a"))
+        optional = (family(key) for key in ("delta", "z", "a"))
+        delta, z, a = (None if all(one is None for one in some) else some for some in optional)
+        return cls(family("dW"), family("db"), checked.get(names.cost(depth)), delta, z, a)
 
 
 # What follows is the same for all cases of an architecture, which come together; for small ones it would take longer

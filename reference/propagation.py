@@ -50,10 +50,9 @@ class Propagated:
 def propagated(case: Case, own: Gradients, name: str) -> Propagated | None:
     """Return what must come out of a link; None where nothing is known.
 
-    ``own`` is the implementation's answer, with z, a and δ, and ``name`` one of its arrays.
+    ``own`` is the implementation's answer, and ``name`` one of its arrays; known is what follows from numbers that it
+    answered.
     """
-    if own.z is None or own.a is None or own.delta is None:
-        return None
     wide, known = model(case.precision).midpoint, named(case.parameters, case.x, case.y) | own.tensors()
 
     def widened(taken: Name) -> Array | None:
@@ -62,6 +61,8 @@ def propagated(case: Case, own: Gradients, name: str) -> Propagated | None:
     steps = flow(case.architecture, case.batch).replaced(lambda step: _rule(case, step))
     with np.errstate(all="ignore"):
         found = steps.link(name, widened)
+    if found is None:
+        return None
     return found if isinstance(found, Propagated) else _exactly(np.asarray(found))
 
 

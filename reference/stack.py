@@ -101,11 +101,14 @@ def stacked(arrays: Sequence[Array]) -> Array:
 def stacked_answers(answers: Sequence[Gradients]) -> Gradients:
     """Stack answers that hold the same arrays."""
 
-    def family(name: str) -> list[Array] | None:
+    def family(name: str) -> list[Array | None] | None:
         first = getattr(answers[0], name)
         if first is None:
             return None
-        return [stacked([getattr(one, name)[l] for one in answers]) for l in range(len(first))]
+        return [
+            None if first[l] is None else stacked([getattr(one, name)[l] for one in answers])
+            for l in range(len(first))
+        ]
 
     dW, db = family("dW"), family("db")
     assert dW is not None

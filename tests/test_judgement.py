@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import runpy
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gradparity import Case, DivergenceError, Gradients, UnsupportedError, check, judge
+from gradparity import (
+    Architecture,
+    Case,
+    ChangedCaseError,
+    Cost,
+    DivergenceError,
+    Gradients,
+    Layer,
+    UnsupportedError,
+    check,
+    judge,
+)
 from gradparity.adapters.reference import load
+from gradparity.harness.campaign import Settings, draw_cases
+from gradparity.property_tests import regimes
 from gradparity.property_tests.strategies import structure_at
 from gradparity.reference.network import MalformedError
 
@@ -57,6 +71,42 @@ def test_check_shows_the_smallest_case_that_diverges() -> None:
     with pytest.raises(DivergenceError, match="What broke: BP4") as raised:
         check(wrong, cases=24, precisions=("float64",))
     assert isinstance(raised.value, AssertionError)
+
+
+def test_check_notices_whoever_writes_into_the_case() -> None:
+    """Its arrays are read-only; who goes around that, as torch.from_numpy lets one do, is asked on a copy."""
+    seen = list[Case]()
+
+    def halves(case: Case) -> Gradients:
+        seen.append(case)
+        with pytest.raises(ValueError, match="read-only"):
+            case.x[:] /= 2
+        case.x.flags.writeable = True
+        case.x[:] /= 2
+        return right(case)
+
+    with pytest.raises(ChangedCaseError, match="halves changed x of the case") as raised:
+        check(halves, cases=8)
+    assert "gradparity replay" in "".join(raised.value.__notes__)
+    (drawn,) = islice(draw_cases(Settings((), 8)), 1)
+    assert seen[0].changed(drawn) == ["x"]
+
+
+@pytest.mark.parametrize("missing", ["delta1", "delta2", "z1", "z2", "a1", "a2"])
+def test_any_optional_array_may_be_missing_by_itself(missing: str) -> None:
+    """What is there is judged, and by links where those have what they are computed from."""
+    layers = (Layer(3, "tanh"), Layer(2, "sigmoid"), Layer(2, "tanh"))
+    network = Architecture(4, layers, Cost("half_squared_error"))
+    asked = regimes.case(network, 5, regimes.BY_NAME["ordinary"], 0, "float64")
+    arrays = right(asked).tensors()
+    del arrays[missing]
+    judgement = judge(asked, Gradients.from_tensors(arrays, asked))
+    assert judgement.verdict == "agrees"
+    assert {one.name for one in judgement.verdicts} == set(arrays)
+    for name in arrays:
+        off = dict(arrays)
+        off[name] = np.asarray(arrays[name] * (1 + 1e-6) + 1e-6, asked.dtype)
+        assert judge(asked, Gradients.from_tensors(off, asked)).verdict == "diverges", name
 
 
 def test_check_of_what_declines_everything_is_no_success() -> None:
