@@ -387,12 +387,14 @@ class Gradients:
         def family(key: str) -> tuple[Array | None, ...]:
             return tuple([checked.get(name) for name in _names(key, depth)])
 
-        required = (kind(l) for l in range(1, depth + 1) for kind in (names.dW, names.db))
-        if missing := next((name for name in required if name not in checked), None):
+        dW, db, *optional = map(family, ("dW", "db", "delta", "z", "a"))
+        if any(one is None for one in (*dW, *db)):
+            missing = next(
+                name for kind in ("dW", "db") for name in _names(kind, depth) if name not in checked
+            )
             raise MalformedError(f"the answer lacks {missing}")
-        optional = (family(key) for key in ("delta", "z", "a"))
-        delta, z, a = (None if all(one is None for one in some) else some for some in optional)
-        return cls(family("dW"), family("db"), checked.get(names.cost(depth)), delta, z, a)
+        delta, z, a = (some if any(one is not None for one in some) else None for some in optional)
+        return cls(dW, db, checked.get(names.cost(depth)), delta, z, a)
 
 
 # What follows is the same for all cases of an architecture, which come together; for small ones it would take longer

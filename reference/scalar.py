@@ -80,12 +80,16 @@ class Scalar:
             return z.apply(self, order, exact)
         if z.dtype == object:
             return self._in_exact_arithmetic(order, z, exact)
+        first, *others = self.pieces
+        if not others:
+            return first.formulas(order)[0](z, *exact)
         with np.errstate(all="ignore"):  # the branch that is not taken may overflow
-            result = self.pieces[0].formulas(order)[0](z, *exact)
-            for piece in self.pieces[1:]:
+            result = first.formulas(order)[0](z, *exact)
+            for piece in others:
                 result = np.where(z > piece.lo, piece.formulas(order)[0](z, *exact), result)
-            # What is not a number lies in no piece, and stays what it is.
-            return result if len(self.pieces) == 1 else np.where(np.isnan(z), z, result)
+            return np.where(
+                np.isnan(z), z, result
+            )  # what is not a number lies in no piece, and stays what it is
 
     def _in_exact_arithmetic(self, order: int, z: Array, exact: Sequence[Array]) -> Array:
         """Evaluate arb by arb, each in the pieces it touches: at a kink, the union of what they say."""
