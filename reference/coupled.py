@@ -64,7 +64,11 @@ def _softmax_vjp(upstream: Number, z: Number) -> Number:
 
 def _log_softmax_vjp(upstream: Number, z: Number) -> Number:
     """g - softmax(z) Σ_j g_j."""
-    return upstream - softmax(z) * upstream.sum(axis=-1, keepdims=True)
+    g = upstream
+    if not isinstance(g, np.ndarray):
+        # With the Jacobian written out g is a sum, too: of all g_j times 1 or 0, less what follows.
+        g = carried(g) @ np.eye(g.shape[-1])
+    return g - softmax(z) * upstream.sum(axis=-1, keepdims=True)
 
 
 SOFTMAX = Coupled(softmax, _softmax_vjp)

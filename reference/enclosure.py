@@ -71,7 +71,9 @@ def enclose_all(stack: Stack, sharp: bool = True, any_order: bool = False) -> di
                 sharper = affine(case)
                 found = {name: _smaller(one, i, sharper[name]) for name, one in found.items()}
         places, points = lattice_all(stack)
-        found = {name: _pinned(one, places, points[name]) if places else one for name, one in found.items()}
+        # A cost may be a norm that is squared again, or a running mean; all others are sums and products.
+        pinned = [name for name in found if places and steps[name].equation != "cost"]
+        found |= {name: _pinned(found[name], places, points[name]) for name in pinned}
         return {name: with_the_mean_last(stack, steps[name], one, reach(one)) for name, one in found.items()}
 
 

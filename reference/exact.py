@@ -50,12 +50,14 @@ def _array(entries: list[Any], shape: tuple[int, ...]) -> ExactArray:
     return result
 
 
-def _exact(array: Array) -> ExactArray:
+def exact_array(array: Array) -> ExactArray:
+    """Return an array of floats as arbs."""
     return _array([flint.arb(float(value)) for value in array.flat], array.shape)
 
 
 @contextmanager
-def _bits(bits: int) -> Iterator[None]:
+def precise(bits: int) -> Iterator[None]:
+    """Compute with so many bits within; what the caller's precision was is left as it is."""
     before = flint.ctx.prec
     flint.ctx.prec = bits
     try:
@@ -73,9 +75,9 @@ def exact_gradients(case: Case, bits: int = BITS) -> dict[str, Array]:
 def exact_arrays(case: Case, bits: int = BITS) -> dict[Name, Array]:
     """Return everything that is given, answered or made on the way, by its name, as arb numbers."""
     given = named(case.parameters, case.x, case.y)
-    with _bits(bits):
+    with precise(bits):
         found = flow(case.architecture, case.batch).run(
-            {name: _exact(array) for name, array in given.items()}
+            {name: exact_array(array) for name, array in given.items()}
         )
     return {name: np.asarray(array, dtype=object) for name, array in found.items()}
 
@@ -143,7 +145,7 @@ class Certifier:
             if spread <= radius * 2.0**-20 or stays or bits >= MOST_BITS:
                 break
             before, bits = spread, bits * 4
-        with _bits(bits):
+        with precise(bits):
             # Long double to arb without loss: the double nearest to it, and what that leaves.
             head = float(mid)
             centre = flint.arb(head) + flint.arb(float(mid - head))
@@ -158,7 +160,7 @@ def _exact_link(
     case: Case, own: Gradients, enclosure: Mapping[str, Interval] | None, name: str, bits: int
 ) -> Array:
     def exactly(_name: Name, array: Array) -> ExactArray:
-        return _exact(array)
+        return exact_array(array)
 
     def enclosed(interval: Interval) -> ExactArray:
         mids, rads = np.ravel(interval.mid), np.ravel(interval.rad)
@@ -168,7 +170,7 @@ def _exact_link(
         ]
         return _array(values, interval.mid.shape)
 
-    with _bits(bits):
+    with precise(bits):
         return np.asarray(
             Chain(case, own, exactly, exactly, enclosed, enclosure).link(name),
             dtype=object,

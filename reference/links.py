@@ -6,7 +6,7 @@ An enclosure of the whole chain grows with depth; a link is one equation wide, w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .network import Array, Case, Gradients
 from .number import UnknownError
 from .rounding.balls import Ball
 from .rounding.given import Given, Product, given
+from .rounding.lattice import is_power_of_two
 from .rounding.leading import DEFLATION, Leading
 from .rounding.model import Model, model, quick, rough
 from .stack import MixedError, Stack, stacked_answers
@@ -87,10 +88,22 @@ class _Numbers:
         return ball
 
     def returned(self, name: Name, array: Array) -> Ball:
-        """Return what the implementation answered."""
-        # A compiler may have gone on with more digits than it returned. A fused multiply-add keeps those of a
-        # product, which an a or a δ may be; z is a sum, and loses them unless sums are rounded afterwards.
-        ball = given(self.arithmetic, array, off=1 if name.kind != "z" or self.arithmetic.accumulator else 0)
+        """Return what the implementation answered.
+
+        It may have gone on with what it had before it rounded that: so do all who compute in more digits than they
+        return, and compilers, which fuse operations.
+        """
+        return self._near(name, given(self.arithmetic, array, off=1, underflow=True))
+
+    def rounded(self, name: Name, array: Array) -> Ball:
+        """Return the same of whoever computes in the precision, and at most fuses a product with what follows.
+
+        So z, which is a sum, is what it went on with, but where sums are rounded after everything else.
+        """
+        off = 0 if name.kind == "z" and not self.arithmetic.accumulator else 1
+        return self._near(name, given(self.arithmetic, array, off))
+
+    def _near(self, name: Name, ball: Ball) -> Ball:
         if isinstance(ball, Given):
             ball.near = self.nearby.get(name)
         return ball
@@ -110,35 +123,33 @@ class Links:
         self._stack, self._own, self._arithmetic = stack, own, _arithmetic(stack)
         self._nearby = _nearby(stack, self._arithmetic)
         numbers = _Numbers(stack, self._arithmetic, self._nearby)
-        chain = Chain(stack, own, numbers.given, numbers.returned, numbers.enclosed, enclosure)
+        self._chain = Chain(stack, own, numbers.given, numbers.returned, numbers.enclosed, enclosure)
+        rounded = self._rounded = Chain(
+            stack, own, numbers.given, numbers.rounded, numbers.enclosed, enclosure
+        )
 
         def leads(name: Name, _: Array) -> Leading:
-            ball = chain.array(name)
+            ball = rounded.array(name)
             assert ball is not None  # since it was given, or returned
             return Leading(ball)
 
-        self._chain = chain
         # The same numbers; no enclosure stands in for an array that was not answered.
         self._leading = Chain(stack, own, leads, leads, lambda one: Leading(numbers.enclosed(one)))
 
     def get(self, name: str) -> Interval | None:
         """Enclose one array; None where what it is computed from cannot be had."""
-        with np.errstate(all="ignore"):
-            step, ball = self._chain.flow[name], self._chain.link(name)
-            if ball is None:
-                return None
-            most = reach(ball)
-            size = np.maximum(most, scale(self._stack, step))
-            one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
-            return with_the_mean_last(self._stack, step, one, most)
+        found = self._interval(self._chain, name)
+        return found and self._with_the_mean_last(name, found)
 
     def strict(self, name: str) -> Bounds | None:
-        """Enclose one array of wide networks within its link, by the leading error alone; None where none is known.
+        """Enclose one array within its link by what takes less time; None where nothing does.
 
-        Whatever lies in it is right. What does not may be, and is to be held against the link.
+        Whatever lies in it is right. What does not may be, and is to be held against the link. Of wide networks that is
+        the leading error alone. Of others it is the link of whoever computes in the precision: then functions are
+        evaluated at points and not over ranges.
         """
         if not self._nearby:
-            return None
+            return self.rounded(name)
         with np.errstate(all="ignore"):
             if self._chain.flow[name].equation == "cost":
                 return self._strict_cost()
@@ -155,6 +166,52 @@ class Links:
             if isinstance(ball, Product):
                 return RankOne(ball.mid, ball.rows, ball.columns, ball.least, size)
             return Interval(ball.mid, ball.rad * DEFLATION, size, ball.kinked)
+
+    def rounded(self, name: str) -> Interval | None:
+        """Enclose one array of whoever computes in the precision, and goes on with the z that it answers."""
+        return self._interval(self._rounded, name)
+
+    def fused(self, name: str) -> Interval | None:
+        """Enclose the cost, or δ^L, of whoever computes it from z^L and not from a^L; None for all others.
+
+        A function that fuses the last activation with the cost, as softmax with the cross-entropy, never rounds a^L,
+        and is right where that would have cost most digits. It goes on with some a^L that follows from z^L.
+        """
+        last, steps = names.a(self._stack.architecture.depth), self._chain.flow
+        if steps[name].equation not in ("cost", "BP1"):
+            return None
+        with np.errstate(all="ignore"):
+            a = self._chain.link(last)
+            return self._of(
+                name, steps.link(name, lambda taken: a if taken == last else self._chain.array(taken))
+            )
+
+    def _interval(self, chain: Chain[Ball], name: str) -> Interval | None:
+        with np.errstate(all="ignore"):
+            return self._of(name, chain.link(name))
+
+    def _of(self, name: str, ball: Ball | None) -> Interval | None:
+        if ball is None:
+            return None
+        step, most = self._chain.flow[name], reach(ball)
+        size = np.maximum(most, scale(self._stack, step))
+        one = Interval(ball.mid, ball.rad * INFLATION, size, ball.kinked)
+        return with_the_mean_last(self._stack, step, one, most)
+
+    def _with_the_mean_last(self, name: str, one: Interval) -> Interval:
+        """Allow for one rounding more of what is computed from a δ that is divided by m as late as this is.
+
+        Whoever divides all of them last divides δ for the answer only. A power of two rounds nothing.
+        """
+        m = self._stack.batch if self._stack.architecture.reduction == "mean" else 1
+        from_delta = any(
+            taken.kind == "delta" for each in self._chain.flow.inside(name) for taken in each.takes
+        )
+        if not from_delta or is_power_of_two(m):
+            return one
+        with np.errstate(all="ignore"):
+            size = np.abs(one.mid).astype(np.float64, copy=False) + one.rad
+            return replace(one, rad=one.rad + self._arithmetic.unit * size + self._arithmetic.eta)
 
     def _strict_cost(self) -> Interval | None:
         """Enclose the cost by what adding up its terms adds: that of their sum so many times rounded, at least."""

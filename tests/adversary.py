@@ -13,6 +13,7 @@ multiplying by 1 is exact. What is evaluated twice may be rounded twice, as it i
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +28,13 @@ from gradparity.reference.chain import Chain
 from gradparity.reference.names import Name
 from gradparity.reference.network import DTYPES, Array, Case, Gradients, Parameters
 from gradparity.reference.number import Axes, Carried
-from gradparity.reference.rounding.model import REDUCTION_ROUNDINGS, ROOT_ROUNDINGS, Model, model
+from gradparity.reference.rounding.model import (
+    DIVISION_ROUNDINGS,
+    REDUCTION_ROUNDINGS,
+    ROOT_ROUNDINGS,
+    Model,
+    model,
+)
 
 if TYPE_CHECKING:
     from gradparity.reference.interval import Interval
@@ -188,7 +195,9 @@ class Pushed(Carried):
             (self, lambda adjoint: _fitted(adjoint / o.near, self.shape)),
             (o, lambda adjoint: _fitted(-adjoint * quotient / o.near, o.shape)),
         ]
-        return self.rounded(self.value / o.value, parents)
+        # A reciprocal and a product, but by a power of two, whose reciprocal is exact.
+        halved = isinstance(other, int | float) and math.frexp(abs(other))[0] == 0.5
+        return self.rounded(self.value / o.value, parents, 1 if halved else DIVISION_ROUNDINGS)
 
     def __radd__(self, other: Any) -> Pushed:
         return self._lift(other) + self

@@ -50,10 +50,10 @@ def links(one: Case, answer: Gradients) -> tuple[Links, dict[str, np.ndarray]]:
 
 
 def both(one: Case) -> Iterator[tuple[str, np.ndarray, np.ndarray, Interval]]:
-    """Give each array's name, the midpoints and radii of its leading error, and its link."""
+    """Give each array's name, the midpoints and radii of its leading error, and the link of whoever rounds z."""
     found, names = links(one, REFERENCE.gradients(one))
     for name in names:
-        strict, link = found.strict(name), found.get(name)
+        strict, link = found.strict(name), found.rounded(name)
         assert link is not None
         if strict is not None:
             rad = strict.rows * strict.columns + strict.least if isinstance(strict, RankOne) else strict.rad

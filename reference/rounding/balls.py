@@ -309,19 +309,14 @@ class Ball(Carried):
         if not met.any():
             nothing = np.zeros(self.shape)
             return met, nothing, nothing, np.zeros(self.shape, self.model.midpoint), nothing
-        lo, hi = np.clip(lo, piece.lo, piece.hi), np.clip(hi, piece.lo, piece.hi)
-        centre = np.clip(self.mid, piece.lo, piece.hi)
-        # The part of the ball in this piece lies within rad of its centre, whichever way lo and hi were rounded.
-        half = np.minimum(np.asarray(np.maximum(hi - centre, centre - lo), np.float64), self.rad)
-
-        span = Span(self.model, lo, hi)
+        centre, half, span = self._part(piece, lo, hi)
         known = [Span(self.model, *(ball.mid.astype(np.float64),) * 2) for ball in exact]
         computed = [formula(span, *known) for formula in piece.formulas(order)]
         moving = [np.asarray(formula(span, *known).size) for formula in piece.formulas(order + 1)]
         # Any formula's slope bounds the function's; where one overflows, another may still serve.
         steepest = finite_or_infinite(np.fmin.reduce(moving)) * half
         steepest = np.where(half == 0, 0.0, steepest)
-        err, used = computed[0].err, np.maximum(np.abs(lo), np.abs(hi)) <= piece.within
+        err, used = computed[0].err, np.maximum(np.abs(span.lo), np.abs(span.hi)) <= piece.within
         for other in computed[1:]:
             err = np.where(used, np.maximum(err, other.err), err)
 
@@ -331,6 +326,17 @@ class Ball(Carried):
         flushed = self.model.eta if order == 0 else 0.0
         rad = finite_or_infinite(np.asarray(np.fmin(steepest, reach), np.float64) + err + flushed)
         return met, mid - rad, mid + rad, mid, rad
+
+    def _part(self, piece: Piece, lo: Array, hi: Array) -> tuple[Array, Array, Span]:
+        """Return the part of the ball in a piece: its centre, how far it reaches from there, and itself as a span."""
+        if piece.lo > -np.inf or piece.hi < np.inf:
+            lo, hi = np.clip(lo, piece.lo, piece.hi), np.clip(hi, piece.lo, piece.hi)
+            centre = np.clip(self.mid, piece.lo, piece.hi)
+            # It lies within rad of its centre, whichever way lo and hi were rounded.
+            half = np.minimum(np.asarray(np.maximum(hi - centre, centre - lo), np.float64), self.rad)
+        else:
+            centre, half = self.mid, self.rad
+        return centre, half, Span(self.model, lo, hi)
 
     def softmax(self) -> Ball:
         """e^(z_i) / Σ e^(z_j) along the last axis, computed by any of the usual formulas.

@@ -31,22 +31,27 @@ WIDER = 0.5
 AT_ONCE = 2**18
 
 
-def given(model: Model, array: Array, off: int = 0) -> Ball:
-    """Make a Ball of known numbers, each perhaps off by ``off`` roundings and its subnormals flushed to zero."""
+def given(model: Model, array: Array, off: int = 0, underflow: bool = False) -> Ball:
+    """Make a Ball of known numbers, each perhaps off by ``off`` roundings and its subnormals flushed to zero.
+
+    ``underflow``: also in float32 and float64 a rounding may have lost all of a number, of whoever computes in more
+    than those.
+    """
     mid = array.astype(model.midpoint, copy=False)
     least, most = _extremes(mid)
+    tiny = off * model.eta / 4 if underflow and not model.accumulator else 0.0
     # Compared this way round, so that a NaN takes the slow path.
     if least >= model.normal and most <= model.largest:
-        return Given(model, mid, off)
+        return Given(model, mid, off, tiny=tiny)
     size = np.abs(mid)
     if not model.by_norms:
         size = size.astype(np.float64, copy=False)
     lost = coarse(model, size, off) if not least >= model.normal else np.zeros(size.shape)
     plain = ~_somewhere((lost > 0) | ~(size <= model.largest))
     if uniform(plain) if model.by_norms else plain.all():
-        return Given(model, mid, off)
-    ball = Ball(model, mid, off * model.unit * size + lost)
-    return Given(model, mid, off, ball, plain) if plain.any() else ball
+        return Given(model, mid, off, tiny=tiny)
+    ball = Ball(model, mid, off * model.unit * size + lost + tiny)
+    return Given(model, mid, off, ball, plain, tiny) if plain.any() else ball
 
 
 def _extremes(array: Array) -> tuple[float, float]:
@@ -60,25 +65,37 @@ def _extremes(array: Array) -> tuple[float, float]:
 
 
 class Given(Ball):
-    """Finite numbers, none of them subnormal; ``off`` roundings may lie between one and what was meant.
+    """Finite numbers, none of them subnormal; ``off`` roundings may lie between one and what was meant, and ``tiny``.
 
     A stack may mix cases. Those that are not ``plain`` like that use ``ball``, so that bounds never depend on the cases
     beside them.
     """
 
     def __init__(
-        self, model: Model, mid: Array, off: int, ball: Ball | None = None, plain: Array | bool = True
+        self,
+        model: Model,
+        mid: Array,
+        off: int,
+        ball: Ball | None = None,
+        plain: Array | bool = True,
+        tiny: float = 0.0,
     ) -> None:
         self.model, self.mid, self.off, self.terms, self.kinked = model, mid, off, 1, False
-        self._ball, self.plain = ball, plain
+        self._ball, self.plain, self.tiny = ball, plain, tiny
         self._transposed: Given | None = None
+        self._ends: tuple[Array, Array] | None = None
+        self._parts: dict[tuple[float, float], tuple[Array, Array, Span]] = {}
         #: The reference's own array that this one should be close to.
         self.near: Near | None = None
 
     @cached_property
     def rad(self) -> Array:  # type: ignore[override]
         """The radius, which a Ball has from the start."""
-        return self._ball.rad if self._ball else np.asarray(self._size * (self.off * self.model.unit))
+        return (
+            self._ball.rad
+            if self._ball
+            else np.asarray(self._size * (self.off * self.model.unit) + self.tiny)
+        )
 
     @cached_property
     def _size(self) -> Array:
@@ -110,7 +127,9 @@ class Given(Ball):
     @property
     def mT(self) -> Given:
         """The transpose of every matrix."""
-        transposed = Given(self.model, self.mid.mT, self.off, self._ball and self._ball.mT, self.plain)
+        transposed = Given(
+            self.model, self.mid.mT, self.off, self._ball and self._ball.mT, self.plain, self.tiny
+        )
         transposed._transposed, transposed.near = self, self.near and self.near.mT
         return transposed
 
@@ -127,12 +146,20 @@ class Given(Ball):
         if self.model.by_norms and not self.model.accumulator:
             rows, columns = (one.max(axis=OF_A_CASE) for one in (self.rows, other.columns))
             if uniform(rows * columns <= self.model.largest / 2):
-                return Product(self.model, *self._beside(other, relative), other.columns, absolute, n)
+                mid, rows = self._beside(other, relative)
+                lost = [one.tiny * n**0.5 for one in (self, other)]  # of a row's norm, and of a column's
+                return Product(
+                    self.model, mid, rows + lost[0], other.columns + lost[1] / relative, absolute, n
+                )
         mid = self.mid @ other.mid
         rad = self.rows * other.columns if self.model.by_norms else self._size @ other._size
         overflows = not rad.max(initial=0.0) <= self.model.largest / 2
         rad *= relative
         rad += absolute
+        if self.tiny:
+            rad += self.tiny * (1 + off) * other._size.sum(axis=-2, keepdims=True)
+        if other.tiny:
+            rad += other.tiny * (1 + off) * self._size.sum(axis=-1, keepdims=True)
         if self.model.accumulator:
             rad += self.model.closing(mid, rad)
         return self._result(mid, rad, terms=n) if overflows else Ball.certain(self.model, mid, rad, n)
@@ -162,20 +189,32 @@ class Given(Ball):
     def gather(self, index: Array) -> Given:
         """Pick numbers by an index; a zero that is not there is as plain as any."""
         ball = self._ball and self._ball.gather(index)
-        return Given(self.model, gathered(self.mid, index), self.off, ball, self.plain)
+        return Given(self.model, gathered(self.mid, index), self.off, ball, self.plain, self.tiny)
 
     def in_matrices(self, rows: int) -> Ball:
         """Take every so many rows as a matrix of their own; a case that is not plain is so in all of them."""
         ball = self._ball and self._ball.in_matrices(rows)
         plain = np.asarray(self.plain)[..., None]
-        return Given(self.model, matrices(self.mid, rows), self.off, ball, plain)
+        return Given(self.model, matrices(self.mid, rows), self.off, ball, plain, self.tiny)
 
     def in_rows(self) -> Ball:
         """Undo ``in_matrices``."""
         ball = self._ball and self._ball.in_rows()
         plain = np.asarray(self.plain)
         plain = np.asarray(plain.all(axis=-3 if plain.ndim > 2 else None))
-        return Given(self.model, rows_of(self.mid), self.off, ball, plain)
+        return Given(self.model, rows_of(self.mid), self.off, ball, plain, self.tiny)
+
+    def ends(self) -> tuple[Array, Array]:
+        """Round mid - rad and mid + rad outwards, once for all functions of these numbers."""
+        if self._ends is None:
+            self._ends = super().ends()
+        return self._ends
+
+    def _part(self, piece: Piece, lo: Array, hi: Array) -> tuple[Array, Array, Span]:
+        """Return the part in a piece, the same for a function and its slope, which have many formulas in common."""
+        if (piece.lo, piece.hi) not in self._parts:
+            self._parts[piece.lo, piece.hi] = super()._part(piece, lo, hi)
+        return self._parts[piece.lo, piece.hi]
 
     def apply(self, function: Scalar, order: int, exact: Sequence[Ball]) -> Ball:
         """Evaluate at every number; beside a kink, and where a number may be another, as a Ball does."""

@@ -8,6 +8,7 @@ which is itself arithmetic of the model; ``size`` adds err for that reason, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 
@@ -16,7 +17,7 @@ import numpy as np
 from ..array import Array
 from ..elementary import array_erf, array_ndtr, array_sigmoid
 from ..number import Carried, Operand
-from .model import ROOT_ROUNDINGS, Model
+from .model import DIVISION_ROUNDINGS, ROOT_ROUNDINGS, Model
 
 #: What a formula may have beside its arguments.
 _SCALARS = (int, float, np.floating)
@@ -135,6 +136,7 @@ class Span(Carried):
         return Span(self.model, np.minimum.reduce(ends), np.maximum.reduce(ends), carried, most, 1)
 
     def __truediv__(self, other: Operand) -> Span:
+        """Divide, or multiply with a rounded reciprocal."""
         o = self._lift(other)
         if self._point and o._point:
             lo = hi = self.lo / o.lo
@@ -146,7 +148,9 @@ class Span(Carried):
             least, reach = o._least, np.maximum(np.abs(lo), np.abs(hi))
             return np.where(least > 0, (self.err + reach * o.err) / least, np.inf)
 
-        return Span(self.model, lo, hi, carried, units=1)
+        # By a power of two, a reciprocal is exact.
+        halved = isinstance(other, _SCALARS) and math.frexp(abs(float(other)))[0] == 0.5
+        return Span(self.model, lo, hi, carried, units=1 if halved else DIVISION_ROUNDINGS)
 
     def __radd__(self, other: Operand) -> Span:
         return self._lift(other) + self
