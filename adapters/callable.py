@@ -19,6 +19,8 @@ class CallableImplementation:
     def __init__(self, name: str, version: str, function: Callable[[Case], Gradients]) -> None:
         self.name, self.version = name, version
         self._function = function
+        #: What the function says of itself: an attribute ``premise``.
+        self.premise: str | None = getattr(function, "premise", None)
 
     def gradients(self, case: Case) -> Gradients:
         """Call the function; raises MalformedError where what it returns is no answer to the case.

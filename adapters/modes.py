@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..reference.premise import Premise
+
 
 @dataclass(frozen=True)
 class Framework:
@@ -46,8 +48,8 @@ class Mode:
     #: Whether it differentiates forward, by one component at a time, and carries no δ back: ∂C/∂W, ∂C/∂b and δ are
     #: rounded apart, and no equation connects one with another beyond the exact one.
     forward: bool = False
-    #: Whether its arrays are computed from one another. Where they are not, links between them say nothing.
-    linked: bool = True
+    #: Which of its arrays are computed from one another. Where none is, links between them say nothing.
+    premise: Premise = Premise.OWN
     #: The other framework that it runs on, which must be installed as well.
     backend: str | None = None
 
@@ -91,18 +93,18 @@ MODES = {
         Mode("torch:eager", default=True),
         Mode("torch:compile", expensive=True),
         Mode("torch:func"),
-        Mode("torch:forward", expensive=True, forward=True, linked=False),
+        Mode("torch:forward", expensive=True, forward=True, premise=Premise.CHAIN),
         Mode("torch:checkpoint"),
         Mode("torch:strided"),
         Mode("tensorflow:eager", default=True),
         Mode("tensorflow:function", default=True),
         Mode("tensorflow:xla", expensive=True),
-        Mode("tensorflow:forward", expensive=True, forward=True, linked=False),
+        Mode("tensorflow:forward", expensive=True, forward=True, premise=Premise.CHAIN),
         Mode("jax:jit", default=True),
         Mode("jax:eager", expensive=True),
-        Mode("jax:forward", expensive=True, forward=True, linked=False),
+        Mode("jax:forward", expensive=True, forward=True, premise=Premise.CHAIN),
         # XLA computes δ once more in the kernel that adds it up, and rounds it otherwise than where it is returned.
-        Mode("jax:vmap", linked=False),
+        Mode("jax:vmap", premise=Premise.CHAIN),
         Mode("jax:checkpoint"),
         Mode("keras:tensorflow", backend="tensorflow"),
         Mode("keras:torch", backend="torch"),
@@ -113,7 +115,7 @@ MODES = {
         Mode("mygrad:tape"),
         Mode("paddle:eager"),
         # PyTensor rewrites a whole graph: it adds up z + 3 as x W + b + 3, and z for itself.
-        Mode("pytensor:function", linked=False),
+        Mode("pytensor:function", premise=Premise.CHAIN),
         Mode("sklearn:backprop"),
         Mode("tinygrad:eager"),
     )
@@ -133,12 +135,6 @@ def every_mode() -> tuple[str, ...]:
 def find(name: str) -> Mode | None:
     """Return the mode that an implementation's name says, on whatever device; None where it says none of these."""
     return MODES.get(name.partition("@")[0])
-
-
-def linked(name: str) -> bool:
-    """Return whether an implementation computes its arrays from one another; whoever is not listed does."""
-    mode = find(name)
-    return mode is None or mode.linked
 
 
 def in_forward_mode(name: str) -> bool:

@@ -10,8 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from functools import lru_cache
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from ..reference.network import Case, Gradients, MalformedError
 from .document import read_case, read_one, write_gradients, write_message
@@ -47,9 +46,10 @@ def serve(implementation: Implementation, source: BinaryIO, sink: BinaryIO) -> N
 
 def serve_parent(implementation: Implementation, source: BinaryIO, sink: BinaryIO, end: Borrower) -> None:
     """Answer gradparity itself likewise; what it asks are cases, and are not looked at for anything else."""
+    about = json.dumps(_about(implementation))
 
     def write(_: Case, kind: str, text: str, gradients: Gradients) -> Parts:
-        return Parts.of(kind, text, _line_about(*_about(implementation).items()), gradients.tensors())
+        return Parts.of(kind, text, about, gradients.tensors())
 
     for asked in end.cases(source.read):
         sink.write(end.answer(asked, _answer(implementation, asked.case, write)))
@@ -76,17 +76,14 @@ def _answer(
         return write(case, "error", _line(f"{type(error).__name__}: {error}"), _NOTHING)
 
 
-def _about(implementation: Implementation) -> dict[str, str]:
-    return {
+def _about(implementation: Implementation) -> dict[str, Any]:
+    about: dict[str, Any] = {
         "name": implementation.name,
         "version": implementation.version,
         "language": implementation.language,
     }
-
-
-@lru_cache(maxsize=8)  # it is the same in every answer
-def _line_about(*about: tuple[str, str]) -> str:
-    return json.dumps(dict(about))
+    premise = getattr(implementation, "premise", None)
+    return about if premise is None else {**about, "abilities": {"premise": str(premise)}}
 
 
 def _line(text: str) -> str:

@@ -19,7 +19,7 @@ import xxhash
 from threadpoolctl import ThreadpoolController
 
 from ..adapters.implementation import MOST_COLUMNS, columns
-from ..adapters.modes import in_forward_mode, linked
+from ..adapters.modes import find, in_forward_mode
 from ..property_tests.lattices import APART, TIED, lattice_structure_at
 from ..property_tests.strategies import precision_of, structure_at
 from ..reference.backprop import flow
@@ -28,9 +28,11 @@ from ..reference.exact import Certifier
 from ..reference.interval import Interval
 from ..reference.links import prepare_links
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case
+from ..reference.premise import Premise
 from ..reference.stack import Stack, together
 from ..reference.steps import EQUATIONS
-from .verdict import Broken, EquationVerdict, Verdict, judge_answers
+from .blame import Broken
+from .verdict import EquationVerdict, Verdict, judge_answers
 from .verdict import Judged as Verdicts
 from .workers import Answer, Worker, crew
 
@@ -81,11 +83,19 @@ class Settings:
     expect: str = ""
     #: Whether the run keeps every answer, so that two runs can be compared number by number.
     answers: bool = False
+    #: The premises of those that are not in the catalogue of modes: the name, the premise, and how it is known.
+    premises: tuple[tuple[str, Premise, str], ...] = ()
 
     @property
     def shards(self) -> range:
         """Number the shards of the campaign."""
         return range(-(-self.cases // (CASES_A_STRUCTURE * STRUCTURES_A_SHARD)))
+
+    def premise(self, name: str) -> Premise:
+        """Return which of an implementation's arrays its links are computed from."""
+        mode = find(name)
+        found = {one: premise for one, premise, _ in self.premises}
+        return found.get(name, mode.premise if mode else Premise.OWN)
 
     def only(self, names: tuple[str, ...]) -> Settings:
         """Restrict what is drawn to these activations and these costs; naming none of a kind leaves them all."""
@@ -274,6 +284,8 @@ class _Asked:
     answers: Mapping[str, Sequence[Future[Answer]]]
     #: What is being prepared, where that is another thread's work.
     prepared: Future[None] | None
+    #: By an implementation's name, its premise.
+    premise: Callable[[str], Premise]
 
     @cached_property
     def enclosure(self) -> Mapping[str, Interval]:
@@ -325,7 +337,7 @@ def _ask(
             answers[worker.name].append(worker.submit(case))
     weights = sum(int(W.size) for W in some.cases[0].parameters.weights)
     wide = some.batch * weights > CHAINED
-    return _Asked(some, answers, aside.submit(_prepare, some) if wide else None)
+    return _Asked(some, answers, aside.submit(_prepare, some) if wide else None, settings.premise)
 
 
 def _prepare(stack: Stack) -> None:
@@ -363,13 +375,14 @@ def _judged(
         whole = len(places) == len(answers)
         some = asked.stack if whole else Stack([asked.stack.cases[i] for i in places])
         every = flow(asked.stack.architecture, asked.stack.batch).answered
-        follows = linked(name) and len(names) == len(every)
+        premise = asked.premise(name)
+        follows = premise is Premise.OWN and len(names) == len(every)
         forward = in_forward_mode(name)
         enclosure = asked.any_order if forward else asked.enclosure if follows else asked.sharp
         if not whole:
             enclosure = {key: one.among(places) for key, one in enclosure.items()}
         given = [gradients for i in places if (gradients := answers[i].gradients) is not None]
-        judged = judge_answers(some, given, enclosure, [certifiers[i] for i in places], linked(name))
+        judged = judge_answers(some, given, enclosure, [certifiers[i] for i in places], premise)
         verdicts |= dict(zip(places, judged, strict=True))
     return [
         _told(case, name, answer, verdicts.get(i))

@@ -35,7 +35,8 @@ from packaging.version import InvalidVersion
 from ..adapters.document import read_case
 from ..reference.names import AXES
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Case, MalformedError
-from .verdict import SMALLEST, Broken, functions_at_fault
+from .blame import Broken
+from .verdict import SMALLEST, functions_at_fault
 
 #: What the pinned frameworks are known to do; a run is held against it unless another file is named.
 SHIPPED = Path(__file__).with_name("expectations") / "expectations.toml"

@@ -71,7 +71,7 @@ class Finding:
         off = abs(d.blamed.result - d.blamed.mid)
         size = f"{off:.2g} off" if math.isfinite(off) else f"gives {d.blamed.result}"
         return (
-            f"{self.implementation}, {self.precision}: {self.equation} is wrong through {self.function}: "
+            f"{self.implementation}, {self.precision}: {d.blamed.suspects} is wrong through {self.function}: "
             f"{size} where {d.blamed.rad:.2g} is allowed; {self.where}"
         )
 

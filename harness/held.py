@@ -109,11 +109,12 @@ def hold(
     if links is None:
         held = Held(result, chain, None)
         return held, held.plain(least, linked=False)
-    if strict := links.strict(name):
-        held = Held(result, chain, strict)
-        if (plain := held.plain(least, linked=True)).all():
-            return held, plain
-        held = Held(result, chain, links.get(name), (held, plain))
-    else:
-        held = Held(result, chain, links.get(name))
+    settled: tuple[Held, Array] | None = None
+    for right in (links.strict, links.fused):
+        if (bound := right(name)) is not None:
+            held = Held(result, chain, bound, settled)
+            if (plain := held.plain(least, linked=True)).all():
+                return held, plain
+            settled = held, plain
+    held = Held(result, chain, links.get(name), settled)
     return held, held.plain(least, linked=True)

@@ -12,10 +12,13 @@ from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
 from ..reference.interval import Interval
 from ..reference.network import Case, Gradients
+from ..reference.premise import Premise
+from .blame import Broken
 from .campaign import Divergence, Settings, draw_cases
 from .findings import Collector, Finding
+from .premises import premise_of_function
 from .shrink import Answered, shrink
-from .verdict import Broken, EquationVerdict, Verdict, judge_answer
+from .verdict import EquationVerdict, Verdict, judge_answer
 
 #: Where cases that fail are kept as documents, since they outlive a version of Hypothesis.
 KEEP = Path(".gradparity")
@@ -56,7 +59,7 @@ class Judgement:
             )
         for broken in self.blamed:
             source = ", from the answer's own numbers," if broken.own else ""
-            place = f"{broken.equation}, layer {broken.layer}: {broken.name}{list(broken.index)}"
+            place = f"{broken.suspects.rstrip(',')}, layer {broken.layer}: {broken.name}{list(broken.index)}"
             lines.append(
                 f"What broke: {place} is {broken.result!r}, exactly{source} it is {broken.certificate.exact} "
                 f"({broken.margin:.3g} radii off)"
@@ -65,16 +68,17 @@ class Judgement:
 
 
 def judge(
-    case: Case, gradients: Gradients, chain: bool = True, linked: bool = True, any_order: bool = False
+    case: Case, gradients: Gradients, chain: bool = True, premise: str = "own", any_order: bool = False
 ) -> Judgement:
     """Judge an answer to a case. Raises MalformedError where an array is missing or has a wrong shape or dtype.
 
     Without ``chain`` only the links are judged, each from the answer's own z, a and δ: that costs a few gradients,
-    where the enclosure of the whole chain may cost thousands, and tells as much at any width and depth. Gradients
-    that were not ``linked``, since no δ was carried back through the layers, are judged by the chain only; and where
-    the chain rule may have been multiplied out in ``any_order``, as in forward mode, by one that allows for that.
+    where the enclosure of the whole chain may cost thousands, and tells as much at any width and depth. The ``premise``
+    says what links are computed from: ``own`` z, a and δ; own ``delta``, and z and a from the chain, of whoever
+    computes those once more on the way back; or nothing, and the ``chain`` alone judges. Where the chain rule may have
+    been multiplied out in ``any_order``, as in forward mode, the chain allows for that.
     """
-    return _judged(case, gradients, enclose(case, any_order) if chain else {}, linked)
+    return _judged(case, gradients, enclose(case, any_order) if chain else {}, Premise(premise))
 
 
 def check(
@@ -87,6 +91,9 @@ def check(
 ) -> int:
     """Hold a function Case -> Gradients against the enclosures of many drawn cases.
 
+    Its premise, what links are computed from, is the function's attribute ``premise`` (see ``judge``), or found on a
+    few cases beforehand.
+
     ``only`` restricts the activations and costs that are drawn; a case that the function declines by raising
     UnsupportedError is not judged. Gives the number of cases judged. Raises DivergenceError where one diverges, with
     every cause, and a minimal case of the first, which is written into the folder ``keep``; ValueError where the
@@ -95,9 +102,10 @@ def check(
     name, shape or dtype are let through with a note that names the case.
     """
     judged, diverging, collector = 0, 0, Collector()
+    premise = premise_of_function(my_backprop, precisions).premise
     for case in draw_cases(Settings((), cases, seed, precisions).only(only)):
         try:
-            judgement = _asked(my_backprop, case)
+            judgement = _asked(my_backprop, case, premise)
         except UnsupportedError:
             continue
         except Exception as error:
@@ -113,23 +121,23 @@ def check(
         )
     found = sorted(collector.findings(), key=lambda finding: -finding.cases)
     if found:
-        raise DivergenceError(_told(found, my_backprop, diverging, judged, keep))
+        raise DivergenceError(_told(found, my_backprop, premise, diverging, judged, keep))
     return judged
 
 
-def _asked(my_backprop: Callable[[Case], Gradients], case: Case) -> Judgement:
+def _asked(my_backprop: Callable[[Case], Gradients], case: Case, premise: Premise) -> Judgement:
     """Enclose a case, ask about a copy of it, and judge."""
     enclosure, asked = enclose(case), case.copied()
     answer = my_backprop(asked)
     unchanged(asked, case, _name(my_backprop))
-    return _judged(case, answer, enclosure)
+    return _judged(case, answer, enclosure, premise)
 
 
 def _judged(
-    case: Case, gradients: Gradients, enclosure: Mapping[str, Interval], linked: bool = True
+    case: Case, gradients: Gradients, enclosure: Mapping[str, Interval], premise: Premise
 ) -> Judgement:
     answer = Gradients.from_tensors(gradients.tensors(), case)
-    judged = judge_answer(case, answer, enclosure, Certifier(case), linked)
+    judged = judge_answer(case, answer, enclosure, Certifier(case), premise)
     return Judgement(case, judged.verdicts, judged.blamed)
 
 
@@ -147,6 +155,7 @@ def kept(case: Case, folder: Path, name: str) -> str:
 def _told(
     found: Sequence[Finding],
     my_backprop: Callable[[Case], Gradients],
+    premise: Premise,
     diverging: int,
     judged: int,
     keep: Path,
@@ -156,7 +165,7 @@ def _told(
     def ask(case: Case) -> Answered | None:
         try:
             answer = my_backprop(case.copied())
-            return answer, judge(case, answer).blamed
+            return answer, judge(case, answer, premise=premise).blamed
         except Exception:  # whatever it makes of a case that nobody drew, it shows nothing
             return None
 
@@ -171,7 +180,7 @@ def _told(
     lines.append("A minimal case of the first:")
     if sum(array.size for array in case.tensors().values()) <= MOST_VALUES:
         lines += [f"  {name} = {array.tolist()}" for name, array in case.tensors().items()]
-    lines += [str(judge(case, answered[0])), kept(case, keep, _name(my_backprop))]
+    lines += [str(judge(case, answered[0], premise=premise)), kept(case, keep, _name(my_backprop))]
     return "\n".join(lines)
 
 

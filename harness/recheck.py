@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
+from ..reference.premise import Premise
 from .campaign import Settings
 from .expectations import Expectation, Expectations
 from .shrink import asking
@@ -58,7 +59,9 @@ def recheck(
             for precision in one.precision:
                 if precision in settings.precisions:
                     cases = shown.get((worker.name, place, precision), 0)
-                    yield _standing(expectations, worker, one, precision, cases, drawn)
+                    yield _standing(
+                        expectations, worker, one, precision, cases, drawn, settings.premise(worker.name)
+                    )
 
 
 def _standing(
@@ -68,13 +71,14 @@ def _standing(
     precision: str,
     cases: int,
     drawn: Set[str],
+    premise: Premise,
 ) -> Standing:
     name = worker.name
     if cases:
         return Standing(name, one, precision, cases, True, f"shown by {cases} of the run's cases")
     if one.function and one.function not in drawn:
         return Standing(name, one, precision, 0, None, "not tried: this run does not draw it", tried=False)
-    ask, declined = asking(worker), 0
+    ask, declined = asking(worker, premise), 0
     documents = expectations.cases(one, precision)
     for case in documents:
         found = ask(case)

@@ -11,15 +11,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..adapters.document import read_case
-from ..adapters.modes import FRAMEWORKS, in_forward_mode, linked
+from ..adapters.modes import FRAMEWORKS, in_forward_mode
 from ..reference.enclosure import enclose
 from ..reference.exact import exact_gradients
 from ..reference.interval import Interval
 from ..reference.links import links
 from ..reference.network import Case, Gradients, MalformedError
+from ..reference.premise import Premise
 from ..reports.script import script
 from .held import margins
 from .judgement import Judgement, judge
+from .premises import premise_of
 from .verdict import Verdict
 from .workers import Answer, Worker
 
@@ -54,18 +56,22 @@ def replay(case: Case, names: Sequence[str], timeout: float, console: Console) -
     """Show what each implementation makes of a case, and give the exit status: the worst of theirs."""
     statuses = []
     for name in names:
-        answer = ask(case, name, timeout)
+        with Worker(name, timeout) as worker:
+            answer = worker.submit(case).result()
+            premise = premise_of(worker, (case.precision,)).premise if answer.gradients else Premise.OWN
         console.print(f"[bold]{escape(name)}[/] {escape(str(answer.implementation.get('version', '')))}")
         if answer.gradients is None:
             console.print(f"{answer.outcome}: {escape(answer.message)}", highlight=False)
             statuses.append(0 if answer.outcome == "unsupported" else 1)
             continue
         forward = in_forward_mode(name)
-        judgement = judge(case, answer.gradients, linked=linked(name), any_order=forward)
+        judgement = judge(case, answer.gradients, premise=premise, any_order=forward)
         console.print(escape(str(judgement)), highlight=False, soft_wrap=True)
         if sum(array.size for array in case.tensors().values()) <= MOST_EXACT:
             bounds = enclose(case, any_order=forward)
-            console.print(_components(case, answer.gradients, bounds, linked(name)))
+            console.print(_components(case, answer.gradients, bounds, premise))
+        if premise is not Premise.OWN:
+            console.print(f"[dim]{premise.says}[/]")
         statuses.append(_status(judgement))
     return max(statuses, default=2)
 
@@ -74,11 +80,11 @@ def _status(judgement: Judgement) -> int:
     return {Verdict.DIVERGES: 1, Verdict.INCONCLUSIVE: 3}.get(judgement.verdict, 0)
 
 
-def _components(case: Case, answer: Gradients, bounds: Mapping[str, Interval], follows: bool) -> Table:
+def _components(case: Case, answer: Gradients, bounds: Mapping[str, Interval], premise: Premise) -> Table:
     """Show the components that are farthest out in any of their bounds, beside what is exact from the inputs on."""
     exact = exact_gradients(case)
     with np.errstate(all="ignore"):
-        own = links(case, answer, bounds) if follows else {}
+        own = links(case, answer, bounds) if premise is Premise.OWN else {}
     found = list[tuple[float, str, tuple[int, ...]]]()
     for name, result in answer.tensors().items():
         out = margins(result, bounds[name])

@@ -149,6 +149,8 @@ class Run:
                     "version": tally.version(name),
                     "language": str(tally.counted.authors.get(name, {}).get("language", "unknown")),
                     "cases": tally.counted.asked.get(name, 0),
+                    "premise": str(self.settings.premise(name)),
+                    "premise_is": {one: how for one, _, how in self.settings.premises}.get(name, "known"),
                 }
                 for name in self.settings.implementations
             ],
@@ -202,6 +204,7 @@ class Run:
         return {
             "implementation": finding.implementation,
             "equation": finding.equation,
+            "open": list(d.blamed.open),
             "layer": d.blamed.layer,
             "precision": finding.precision,
             "activation": finding.activation,

@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from ..adapters.modes import in_forward_mode, linked
+from ..adapters.modes import in_forward_mode
 from ..adapters.reference import Reference
 from ..reference import names
 from ..reference.activations import Elementwise, activation
@@ -25,10 +25,12 @@ from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
 from ..reference.names import AXES, Name
 from ..reference.network import Architecture, Array, Case, Cost, Gradients, Layer, MalformedError, Parameters
+from ..reference.premise import Premise
+from .blame import Broken
 from .campaign import Divergence
 from .expectations import Expectation
 from .findings import Finding
-from .verdict import Broken, functions_at_fault, judge_answer
+from .verdict import functions_at_fault, judge_answer
 from .workers import Worker
 
 #: What an implementation made of a case: its answer, and what broke in it.
@@ -150,15 +152,15 @@ def shrink(case: Case, broken: Broken, ask: Ask) -> tuple[Case, Broken]:
         return shrinker.case, shrinker.broken
 
 
-def asking(worker: Worker) -> Ask:
-    """Ask a worker, and judge what it answers."""
+def asking(worker: Worker, premise: Premise) -> Ask:
+    """Ask a worker, and judge what it answers under its premise."""
 
     def ask(case: Case) -> Answered | None:
         answer = worker.submit(case).result().gradients
         if answer is None:
             return None
         enclosure = enclose(case, any_order=in_forward_mode(worker.name))
-        judged = judge_answer(case, answer, enclosure, Certifier(case), linked=linked(worker.name))
+        judged = judge_answer(case, answer, enclosure, Certifier(case), premise)
         return answer, judged.blamed
 
     return ask
@@ -169,7 +171,10 @@ Covering = Callable[[str, Case, Broken], Expectation | None]
 
 
 def shrunk(
-    findings: Iterable[Finding], workers: Mapping[str, Worker], covering: Covering
+    findings: Iterable[Finding],
+    workers: Mapping[str, Worker],
+    covering: Covering,
+    premise: Callable[[str], Premise],
 ) -> Iterator[Finding]:
     """Give each finding with its smallest case made minimal, by asking the worker of its implementation.
 
@@ -177,7 +182,7 @@ def shrunk(
     """
     for finding in findings:
         name, smallest = finding.implementation, finding.smallest
-        alike = partial(_alike, asking(workers[name]), covering, name, finding.expectation)
+        alike = partial(_alike, asking(workers[name], premise(name)), covering, name, finding.expectation)
         case, broken = shrink(smallest.case, smallest.blamed, alike)
         yield replace(finding, smallest=Divergence(case, name, broken))
 

@@ -16,10 +16,11 @@ import numpy as np
 from ..adapters.document import read_case, write_case
 from ..reference.names import Name
 from ..reference.network import Case
+from .blame import Broken
 from .campaign import Divergence, Judged, Row
 from .expectations import Expectation, Expectations
 from .findings import Collector, Finding, Group, Key
-from .verdict import Broken, Verdict
+from .verdict import Verdict
 
 #: Whose, in which precision, and which equation; or whose verdict, and what it said.
 Place = tuple[str, str, str]

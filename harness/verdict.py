@@ -22,9 +22,11 @@ from ..reference.interval import Interval
 from ..reference.links import Links
 from ..reference.names import Name
 from ..reference.network import ACTIVATIONS, COSTS, Architecture, Array, Case, Cost, Gradients, Layer
+from ..reference.premise import Premise
 from ..reference.propagation import Propagated, propagated
 from ..reference.rounding.model import model
 from ..reference.stack import MixedError, Stack, stacked_answers
+from .blame import Broken, blamed
 from .held import UNDERFLOW, hold, margins, widest_of
 
 
@@ -56,34 +58,6 @@ class EquationVerdict:
     components: int
     wide: int
     kinked: bool
-
-
-@dataclass(frozen=True)
-class Broken:
-    """One component outside its interval, of a chain or, if it is ``own``, of a link; certified.
-
-    A link's interval, and the exact value in its certificate, are computed from the implementation's own numbers.
-    """
-
-    equation: str
-    layer: int
-    name: Name
-    index: tuple[int, ...]
-    result: float
-    mid: float
-    rad: float
-    margin: float
-    own: bool
-    #: Whether it is its own link that broke, and not one before it.
-    fault: bool
-    certificate: Certificate
-    #: The component's own weighted input z^l, where it has one: where in the input range it happened.
-    z: float | None = None
-
-    @property
-    def kind(self) -> str:
-        """The kind of array it is in: z, a, cost, delta, db or dW."""
-        return self.name.kind
 
 
 @dataclass(frozen=True)
@@ -123,11 +97,11 @@ def judge_answer(
     answer: Gradients,
     enclosure: Mapping[str, Interval],
     certifier: Certifier,
-    linked: bool = True,
+    premise: Premise = Premise.OWN,
 ) -> Judged:
     """Judge everything that one answer holds, as ``judge_answers`` does."""
     known = {name: one.alone for name, one in enclosure.items()}
-    return judge_answers(Stack([case]), [answer], known, [certifier], linked)[0]
+    return judge_answers(Stack([case]), [answer], known, [certifier], premise)[0]
 
 
 def judge_answers(
@@ -135,22 +109,22 @@ def judge_answers(
     answers: Sequence[Gradients],
     enclosure: Mapping[str, Interval],
     certifiers: Sequence[Certifier],
-    linked: bool = True,
+    premise: Premise = Premise.OWN,
 ) -> list[Judged]:
     """Judge everything that the answers to a stack of cases hold against its enclosure and against their own links.
 
     The answers hold the same arrays. ``certifiers`` are the cases' own; every divergence is held against arbitrary
     precision, and nobody is accused on a bound that the exact value does not bear out: such a verdict is inconclusive.
-    An empty enclosure leaves it to the links; answers that are not ``linked``, whose arrays were not computed from one
-    another, to the enclosure.
+    An empty enclosure leaves it to the links. The ``premise`` says which of an answer's arrays they are computed from;
+    where that is none, it is left to the enclosure.
     """
     try:
-        return _judged_together(stack, answers, enclosure, certifiers, linked)
+        return _judged_together(stack, answers, enclosure, certifiers, premise)
     except MixedError:
         found = []
         for i, one in enumerate(stack.apart):
             its_own = {name: interval.among([i]) for name, interval in enclosure.items()}
-            found += _judged_together(one, answers[i : i + 1], its_own, certifiers[i : i + 1], linked)
+            found += _judged_together(one, answers[i : i + 1], its_own, certifiers[i : i + 1], premise)
         return found
 
 
@@ -159,15 +133,21 @@ def _judged_together(
     answers: Sequence[Gradients],
     enclosure: Mapping[str, Interval],
     certifiers: Sequence[Certifier],
-    linked: bool,
+    premise: Premise,
 ) -> list[Judged]:
     own = stacked_answers(answers)
-    links = Links(stack, own, enclosure or None) if linked else None
+    sources = [_source(answer, premise) for answer in answers]
+    names_of = flow(stack.architecture, stack.batch).answered
+    linked = {name for name in names_of if premise is not Premise.CHAIN and _links(name, premise)}
+    links = Links(stack, stacked_answers(sources), enclosure or None) if linked else None
     arrays, steps = own.tensors(), flow(stack.architecture, stack.batch)
     least = UNDERFLOW * model(stack.precision).eta
-    trials = [_Trial(stack.cases[i], answers[i], certifiers[i], i, enclosure) for i in range(len(answers))]
+    trials = [
+        _Trial(stack.cases[i], answers[i], sources[i], certifiers[i], i, enclosure)
+        for i in range(len(answers))
+    ]
     for name in [name for name in steps.by_equation if name in arrays]:
-        held, plain = hold(arrays[name], enclosure.get(name), links, name, least)
+        held, plain = hold(arrays[name], enclosure.get(name), links if name in linked else None, name, least)
         size, equation = math.prod(arrays[name].shape[1:]), steps[name].equation
         for i, trial in enumerate(trials):
             if plain[i]:
@@ -178,16 +158,27 @@ def _judged_together(
                     )
                 )  # fmt: skip
             else:
-                trial.judge(name, held.of(i), linked)
+                trial.judge(name, held.of(i), name in linked)
     return [trial.judged() for trial in trials]
+
+
+def _links(name: Name, premise: Premise) -> bool:
+    """Tell whether an array has a link under a premise: z and a have none where they are no part of it."""
+    return premise is Premise.OWN or name.kind not in ("z", "a")
+
+
+def _source(answer: Gradients, premise: Premise) -> Gradients:
+    """Return what of an answer links are computed from."""
+    return answer if premise is Premise.OWN else replace(answer, z=None, a=None)
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """One answer that is being judged: what was found so far."""
+    """One answer that is being judged, and what of it links are computed from: what was found so far."""
 
     case: Case
     answer: Gradients
+    source: Gradients
     certifier: Certifier
     place: int
     enclosures: Mapping[str, Interval]
@@ -203,13 +194,13 @@ class _Trial:
     @cached_property
     def of_links(self) -> Certifier:
         """Decides about the answer's links."""
-        return Certifier(self.case, self.answer, self.enclosure or None)
+        return Certifier(self.case, self.source, self.enclosure or None)
 
     def judge(self, name: Name, held: tuple[Array, Interval | None, Interval | None], linked: bool) -> None:
         """Look at an array closely: it left its bounds, or they are wide."""
         result, chain, link = held
         finite = link is not None and link.rad.max(initial=0.0) < np.inf
-        must = None if finite or not linked else propagated(self.case, self.answer, name)
+        must = None if finite or not linked else propagated(self.case, self.source, name)
         close, certify = _Close(name, result, chain, link, must), (self.certifier, self.of_links)
         verdict, found, doubt = _judge_array(self.case, self.answer, close, certify)
         self.verdicts.append(verdict)
@@ -221,7 +212,16 @@ class _Trial:
 
     def judged(self) -> Judged:
         """Give what was found."""
-        return Judged(self.verdicts, _blamed(self.case, self.answer, self.broken), self.doubts)
+        return Judged(self.verdicts, blamed(self.case, self.answer, self.broken, self._holds), self.doubts)
+
+    def _holds(self, name: Name) -> bool:
+        """Tell whether an array lies in its chain, and that is narrow enough to mean something."""
+        chain = self.enclosure.get(name)
+        if chain is None:
+            return False
+        widest = widest_of(chain, UNDERFLOW * model(self.case.precision).eta)
+        inside = any(one.name == name and one.margin <= 1 for one in self.verdicts)
+        return inside and bool(chain.rad.max(initial=0.0) <= widest)
 
 
 @dataclass(frozen=True)
@@ -294,11 +294,10 @@ def _judge_array(
         interval = held.link if own else held.chain
         assert interval is not None
         result = float(held.result[index])
-        must = 0.0 if held.must is None else float(held.must.must[index])
-        certificate = (
-            Certificate(str(must), holds=True, sound=True) if own and must != 0
-            else certify[own].certify(held.name, index, result, interval)
-        )  # fmt: skip
+        if own and held.must is not None and held.must.vanished(held.result)[index]:
+            certificate = Certificate(held.must.said(index), holds=True, sound=True)
+        else:
+            certificate = certify[own].certify(held.name, index, result, interval)
         doubt = doubt or certificate.doubt
         if certificate.holds:
             # Without δ, one example's ∂C/∂b is δ.
@@ -332,21 +331,3 @@ def _weighted_input(
     if (own := answer.tensors().get(z)) is not None:
         return float(own[broken.index])
     return float(enclosure[z].mid[broken.index]) if z in enclosure else None
-
-
-def _blamed(case: Case, answer: Gradients, broken: Sequence[Broken]) -> list[Broken]:
-    """Choose, of all that left its interval, what is at fault.
-
-    Every broken link is a fault by itself, and what follows from it is not. Where no link is known to have
-    broken, it is the first that left its enclosure; where δ was not given and both of its layer's gradients are
-    off, that is what they share, δ's own equation.
-    """
-    faults = [one for one in broken if one.fault]
-    if faults or not broken:
-        return faults
-    steps = flow(case.architecture, case.batch)
-    first = min(broken, key=lambda one: steps.place[one.name])
-    both = {names.db(first.layer), names.dW(first.layer)} <= {one.name for one in broken}
-    if names.delta(first.layer) not in answer.tensors() and both and first.kind != "cost":
-        first = replace(first, equation=steps[names.delta(first.layer)].equation)
-    return [first]

@@ -99,7 +99,7 @@ def verify(
         tally.merge(explored)
         findings, minimal = tally.findings(expectations), list[Finding]()
         progress.update(task, total=len(findings), completed=0, description="shrinking findings")
-        for finding in shrunk(findings, workers, partial(tally.covering, expectations)):
+        for finding in shrunk(findings, workers, partial(tally.covering, expectations), settings.premise):
             minimal.append(finding)
             progress.update(task, advance=1)
         found = list[Standing]()

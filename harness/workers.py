@@ -49,6 +49,7 @@ from ..adapters.memory import ROOMS, Shelf, offered, padded
 from ..adapters.registry import EXEC, command
 from ..adapters.shared import VARIABLE, Lender
 from ..reference.network import Architecture, Case, Gradients, MalformedError
+from ..reference.premise import Premise
 from .child import CHUNK, GRACE, TAIL, BrokenError, Child, printable
 from .memory import keep_memory
 
@@ -79,7 +80,7 @@ class Answer:
     ``gradients`` is there where the outcome is ``gradients``. ``message`` says why otherwise: its first line
     is the reason in one sentence; for ``failed``, the end of the child's standard error may follow it.
     ``seconds`` is how long the worker had this case in front; the first of a process includes its start.
-    ``implementation`` is what the answer said of its author: name, version, language.
+    ``implementation`` is what the answer said of its author: name, version, language, and a premise if it declared one.
     """
 
     outcome: Literal["gradients", "unsupported", "failed"]
@@ -424,6 +425,17 @@ def _judge(document: Document, case: Case) -> Answer:
 def _implementation(given: str) -> Mapping[str, str]:
     """Read what an answer says of its author, as lines that can be shown anywhere."""
     try:
-        return {_line(key): _line(str(value)) for key, value in json.loads(given).items()}
+        said = json.loads(given)
+        found = {_line(key): _line(str(value)) for key, value in said.items() if key not in _ABILITIES}
+        premise = said.get("abilities", {}).get("premise")
     except (ValueError, AttributeError, RecursionError):
         raise MalformedError("what the answer says of its implementation is no JSON object") from None
+    if premise is None:
+        return found
+    if premise not in list(Premise):
+        raise MalformedError(f"the answer declares the premise {premise!r}; say one of {', '.join(Premise)}")
+    return {**found, "premise": premise}
+
+
+#: What an implementation says that it can do, and what of it is understood today.
+_ABILITIES = ("abilities", "premise")

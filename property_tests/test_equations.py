@@ -20,11 +20,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 from gradparity.adapters.reference import Reference
+from gradparity.harness.blame import Broken
 from gradparity.harness.campaign import Settings
 from gradparity.harness.expectations import Expectations
 from gradparity.harness.judgement import KEEP, Judgement, judge, kept
 from gradparity.harness.recheck import lapsed, recheck
-from gradparity.harness.verdict import Broken
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.property_tests.strategies import Structure, architectures, structures

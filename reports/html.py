@@ -33,7 +33,7 @@ from .coverage import bars, coverage, pairs, spoken
 from .evidence import Evidence, evidence
 from .picture import blamed
 from .portraits import certificate, conventions, declined
-from .terminal import partly_asked
+from .terminal import partly_asked, premises
 
 #: A sign for each word, so that colour is never the only signal.
 SIGNS = {
@@ -107,7 +107,7 @@ def render(content: Content, folder: Path | None = None, baseline: Baseline | No
         word=worst([*(one.word for one in matrix), *_besides(content)]),
         total=total(content["matrix"]), began=datetime.fromtimestamp(content["began"], UTC),
         causes=_causes(content, folder, baseline), baseline=baseline,
-        unanswered=unanswered(matrix), partly=partly_asked(content),
+        unanswered=unanswered(matrix), partly=[*partly_asked(content), *premises(content)],
         agreement=agreement(found, content["settings"]) if found and found.margins else None,
         drawn=coverage(content, found), spoken=spoken(found) if found else [],
         pairs=pairs(found, content["settings"]) if found else [],

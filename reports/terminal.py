@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..reference.premise import Premise
 from ..reference.steps import EQUATIONS
 from .causes import Cause, causes
 
@@ -74,6 +75,15 @@ def partly_asked(content: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def premises(content: Mapping[str, Any]) -> list[str]:
+    """Say of whom links are not computed from all that they answered, and how that is known."""
+    return [
+        f"{one['name']}: {Premise(one['premise']).says} ({one['premise_is']})."
+        for one in content["implementations"]
+        if one.get("premise", Premise.OWN) != Premise.OWN
+    ]
+
+
 def _unexpected(numbered: Sequence[tuple[int, Mapping[str, Any]]], console: Console) -> None:
     if numbered:
         console.print(
@@ -134,7 +144,7 @@ def summary(content: Mapping[str, Any], console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    for line in partly_asked(content):
+    for line in (*partly_asked(content), *premises(content)):
         console.print(f"[dim]{escape(line)}[/]", highlight=False, soft_wrap=True)
     console.print(_totals(content), highlight=False)
     rates = content["rates"]

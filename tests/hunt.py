@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gradparity import Case, Gradients
+from gradparity.harness.blame import Broken
 from gradparity.harness.campaign import Settings, draw_cases
-from gradparity.harness.verdict import Broken, Verdict, judge_answer
+from gradparity.harness.verdict import Verdict, judge_answer
 from gradparity.reference.enclosure import enclose_all
 from gradparity.reference.exact import Certifier
 from gradparity.reference.interval import Interval

@@ -118,9 +118,9 @@ def test_what_is_wrong_in_forward_mode_diverges() -> None:
     arrays = [rng.normal(0, 1, shape) for shape in ((4, 3), (2, 4), (4,), (2,), (5, 3), (5, 2))]
     case = Case(network, Parameters((arrays[0], arrays[1]), (arrays[2], arrays[3])), arrays[4], arrays[5])
     right = forward(case)
-    assert judge(case, right, linked=False, any_order=True).verdict is Verdict.AGREES
+    assert judge(case, right, premise="chain", any_order=True).verdict is Verdict.AGREES
     wrong = replace(right, dW=[right.dW[0] * (1 + 1e-12), right.dW[1]])
-    assert judge(case, wrong, linked=False, any_order=True).verdict is Verdict.DIVERGES
+    assert judge(case, wrong, premise="chain", any_order=True).verdict is Verdict.DIVERGES
 
 
 def test_it_is_never_narrower_than_what_backpropagation_gets_from_balls() -> None:

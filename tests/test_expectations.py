@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from gradparity import Architecture, Cost, Layer
 from gradparity.adapters.modes import FRAMEWORKS, MODES
+from gradparity.harness.blame import Broken
 from gradparity.harness.campaign import Divergence, Settings
 from gradparity.harness.draft import write_draft
 from gradparity.harness.expectations import SHIPPED, Expectations, ExpectationsError
 from gradparity.harness.findings import Collector
 from gradparity.harness.recheck import recheck
-from gradparity.harness.verdict import Broken
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.regimes import BY_NAME
 from gradparity.property_tests.regimes import case as draw

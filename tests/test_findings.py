@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from gradparity import Architecture, Case, Cost, Layer
+from gradparity.harness.blame import Broken
 from gradparity.harness.campaign import Divergence
 from gradparity.harness.findings import Collector
-from gradparity.harness.verdict import Broken
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.backprop import flow
 from gradparity.reference.exact import Certificate

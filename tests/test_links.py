@@ -173,13 +173,13 @@ def test_what_was_computed_from_another_z_than_is_returned_has_no_links() -> Non
     asked = cancelling()
     answer = added_up(asked)
 
-    def verdicts(given: Gradients, linked: bool) -> set[Verdict]:
-        return {one.verdict for one in judge(asked, given, linked=linked).verdicts}
+    def verdicts(given: Gradients, premise: str) -> set[Verdict]:
+        return {one.verdict for one in judge(asked, given, premise=premise).verdicts}
 
-    assert verdicts(answer, linked=True) == {Verdict.AGREES, Verdict.DIVERGES}
-    assert verdicts(answer, linked=False) == {Verdict.AGREES}
+    assert verdicts(answer, "own") == {Verdict.AGREES, Verdict.DIVERGES}
+    assert verdicts(answer, "chain") == {Verdict.AGREES}
     wrong = spoilt(answer, "a", 1, lambda array: np.multiply(array, np.float32(1.01), out=array))
-    assert Verdict.DIVERGES in verdicts(wrong, linked=False)
+    assert Verdict.DIVERGES in verdicts(wrong, "chain")
 
 
 def test_a_link_of_the_wrong_numbers_is_left() -> None:
@@ -226,6 +226,46 @@ def test_where_it_vanishes_that_is_a_divergence(
         pytest.skip("softplus of -infinity is a number")
     wrong = spoilt(answer, family, 1, lose)
     assert (equation, 1) in [(one.equation, one.layer) for one in judge(asked, wrong).blamed]
+
+
+def test_a_kernel_may_drop_terms_of_zeros_and_nothing_else() -> None:
+    """softplus′(-∞) is 0, so that ∂C/∂W has 0 · -∞ for one term: without it, the rest is as right as NaN is."""
+    asked, answer = with_one(-np.inf)
+    assert np.isnan(answer.dW[0][:, 0]).all()
+    rest = np.outer(answer.tensors()["delta1"][0], asked.x[0])
+    for instead, agrees in ((rest, True), (rest * (1 + 1e-12), False), (rest * 0, False)):
+        arrays = answer.tensors()
+        arrays["dW1"] = np.where(np.isnan(answer.dW[0]), instead, answer.dW[0])
+        dropped = Gradients.from_tensors(arrays, asked)
+        found = judge(asked, dropped)
+        verdicts = {one.name: one.verdict for one in found.verdicts}
+        assert verdicts["dW1"] is (Verdict.AGREES if agrees else Verdict.DIVERGES)
+
+
+@pytest.mark.parametrize("number", [1e39, 1e300])
+def test_an_infinity_that_was_answered_may_have_been_a_number(number: float) -> None:
+    """Whoever computes float32 cases in float64 rounds what it answers only: a gradient may still be a number."""
+    drawn = case(network(3, 1, "identity"), 2, BY_NAME["ordinary"], 0, "float32")
+    W = np.array([[1e38, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    x = np.array([[number / 1e38 if number < 1e40 else 3e38, 1, 1], [1, 1, 1]], np.float32)
+    asked = dataclasses.replace(drawn, x=x, parameters=Parameters((W,), (np.zeros(3, np.float32),)))
+    with np.errstate(over="ignore"):
+        z = x.astype(np.float64) @ W.T.astype(np.float64)
+        delta = (z - asked.y) / 2
+        arrays = {
+            "z1": z,
+            "a1": z,
+            "delta1": delta,
+            "db1": delta.sum(axis=0),
+            "dW1": delta.T @ x.astype(np.float64),
+        }
+        answer = {name: array.astype(np.float32) for name, array in arrays.items()}
+    assert np.isinf(answer["delta1"]).any()
+    assert judge(asked, Gradients.from_tensors(answer, asked)).blamed == []
+    for name, index in (("dW1", (0, 0)), ("a1", (0, 0)), ("delta1", (0, 0))):
+        small = {key: np.array(array) for key, array in answer.items()}
+        small[name][index] = 1.0
+        assert judge(asked, Gradients.from_tensors(small, asked)).verdict is Verdict.DIVERGES, name
 
 
 @pytest.mark.parametrize("precision", DTYPES)

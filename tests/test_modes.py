@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from gradparity.adapters import registry
-from gradparity.adapters.modes import FRAMEWORKS, MODES, defaults, every_mode, find, in_forward_mode, linked
+from gradparity.adapters.modes import FRAMEWORKS, MODES, defaults, every_mode, find, in_forward_mode
 from gradparity.harness import cli, verify
 from gradparity.harness.campaign import Settings
+from gradparity.reference.premise import Premise
 from gradparity.reports.causes import framework, listed
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +56,9 @@ class TestTable:
         assert extras["frameworks"] == [f"gradparity[{','.join(one for one in FRAMEWORKS if one in judged)}]"]
 
     def test_a_forward_mode_is_expensive_and_without_links(self) -> None:
-        assert all(mode.expensive and not mode.linked for mode in MODES.values() if mode.forward)
+        assert all(
+            mode.expensive and mode.premise is Premise.CHAIN for mode in MODES.values() if mode.forward
+        )
 
     def test_whoever_has_several_modes_has_all_of_them_judged_on_demand(self) -> None:
         assert [one for one in FRAMEWORKS.values() if one.in_all] == [
@@ -75,19 +78,19 @@ class TestTable:
 
 
 @pytest.mark.parametrize(
-    ("name", "follows", "forward"),
+    ("name", "premise", "forward"),
     [
-        ("torch:eager", True, False),
-        ("torch:forward", False, True),
-        ("jax:forward@gpu:0", False, True),
-        ("jax:vmap", False, False),
-        ("pytensor:function", False, False),
-        ("mine:forward", True, False),
-        ("exec:torch:forward", True, False),
+        ("torch:eager", "own", False),
+        ("torch:forward", "chain", True),
+        ("jax:forward@gpu:0", "chain", True),
+        ("jax:vmap", "chain", False),
+        ("pytensor:function", "chain", False),
+        ("mine:forward", "own", False),
+        ("exec:torch:forward", "own", False),
     ],
 )
-def test_a_mode_is_known_by_its_name_on_any_device(name: str, follows: bool, forward: bool) -> None:
-    assert (linked(name), in_forward_mode(name)) == (follows, forward)
+def test_a_mode_is_known_by_its_name_on_any_device(name: str, premise: str, forward: bool) -> None:
+    assert (Settings((name,)).premise(name), in_forward_mode(name)) == (premise, forward)
     assert (find(name) is None) == name.startswith(("mine", "exec"))
 
 

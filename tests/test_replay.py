@@ -18,6 +18,7 @@ from gradparity.adapters.modes import MODES, Mode
 from gradparity.adapters.reference import Reference
 from gradparity.harness import cli, replay
 from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.reference.premise import Premise
 from rich.console import Console
 
 from .test_links import cancelling
@@ -63,7 +64,7 @@ def test_who_has_no_links_is_not_accused_by_them(tmp_path: Path, monkeypatch: py
     path, name = tmp_path / "cancelling.safetensors", "gradparity.tests.test_links:added_up"
     path.write_bytes(write_case(cancelling()))
     assert run(str(path), name)[0] == 1
-    monkeypatch.setitem(MODES, name, Mode(name, linked=False))
+    monkeypatch.setitem(MODES, name, Mode(name, premise=Premise.CHAIN))
     assert run(str(path), name)[0] == 0
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from gradparity import Architecture, Case, Cost, Gradients, Layer
 from gradparity.adapters.reference import Reference
+from gradparity.harness.blame import Broken
 from gradparity.harness.judgement import judge
 from gradparity.harness.shrink import MOST_ASKED, Ask, cause, shrink, simpler
-from gradparity.harness.verdict import Broken, Verdict
+from gradparity.harness.verdict import Verdict
 from gradparity.property_tests.regimes import BY_NAME, case
 
 Spoil = Callable[[Case, dict[str, np.ndarray]], None]

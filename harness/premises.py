@@ -1,0 +1,137 @@
+"""Premises found: whether an implementation computes its arrays from one another, asked before the campaign.
+
+A link is only as true as its premise, that what was returned is what was used. Whoever computes activations once
+more on the way back, or gradients one example at a time beside a forward pass of the whole batch, is right, and breaks
+links. So whoever is neither in the catalogue of modes nor says what it does is asked about a fixed set of cases, which
+does not depend on the campaign. Its premise is a weaker one only where links break on most of them while nothing leaves
+the chain; it never changes during a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from ..adapters.modes import find
+from ..property_tests.regimes import BY_NAME, case
+from ..reference.enclosure import enclose
+from ..reference.exact import Certifier
+from ..reference.network import DTYPES, Architecture, Case, Cost, Gradients, Layer
+from ..reference.premise import Premise
+from .campaign import Settings
+from .verdict import judge_answer
+from .workers import Worker
+
+#: One activation in each, so that whoever lacks some is asked about the others. They are smooth, since on both sides of
+#: a kink a mask of one rounding more or less is the same mask.
+ACTIVATIONS = (
+    "sigmoid",
+    "tanh",
+    "softplus",
+    "silu",
+    "gelu",
+    "softsign",
+    "elu",
+    "gelu_tanh",
+    "mish",
+    "squareplus",
+)
+
+#: Narrow enough for a sharp chain; with so many numbers that roundings differ in some, of values for which most terms
+#: cancel, so that it shows in a link. Of whoever computes everything once more, links break on 13 of these 20 in
+#: float64.
+WIDTHS, EXAMPLES, VALUES = (12, 16, 12, 8), 12, ("large", "integers")
+
+#: A premise is weaker than its own where links break in more than this share of the probes, and of so many at least.
+MOST, AT_LEAST = 0.5, 2
+
+
+@dataclass(frozen=True)
+class Found:
+    """An implementation's premise, and how it is known."""
+
+    premise: Premise
+    how: str
+
+
+@cache
+def probes(precision: str) -> tuple[Case, ...]:
+    """Return the cases that everybody is asked about, in one precision."""
+    first, *widths = WIDTHS
+    return tuple(
+        case(
+            Architecture(first, tuple(Layer(n, name) for n in widths), Cost("half_squared_error")),
+            EXAMPLES, BY_NAME[values], seed, precision,
+        )
+        for values in VALUES
+        for seed, name in enumerate(ACTIVATIONS)
+    )  # fmt: skip
+
+
+def premise_of(worker: Worker, precisions: Sequence[str]) -> Found:
+    """Return the premise of an implementation: as the catalogue has it, as it says itself, or as probes show.
+
+    They are asked in the widest of these precisions that it answers.
+    """
+    if mode := find(worker.name):
+        return Found(mode.premise, "known")
+    answered = list[tuple[Case, Gradients]]()
+    for precision in _widest_first(precisions):
+        asked = probes(precision)
+        answers = [one.result() for one in [worker.submit(each) for each in asked]]
+        if declared := next((said for one in answers if (said := one.implementation.get("premise"))), None):
+            return Found(Premise(declared), "declared")
+        answered = [
+            (each, one.gradients)
+            for each, one in zip(asked, answers, strict=True)
+            if one.gradients is not None
+        ]
+        if answered:
+            break
+    return shown(answered)
+
+
+def _widest_first(precisions: Sequence[str]) -> list[str]:
+    return [precision for precision in DTYPES if precision in precisions]
+
+
+def with_premises(settings: Settings, workers: Sequence[Worker]) -> Settings:
+    """Return the settings with the premises of those workers that are not in the catalogue of modes."""
+    others = [worker for worker in workers if find(worker.name) is None]
+    found = [(worker.name, premise_of(worker, settings.precisions)) for worker in others]
+    return replace(settings, premises=tuple((name, one.premise, one.how) for name, one in found))
+
+
+def premise_of_function(my_backprop: Callable[[Case], Gradients], precisions: Sequence[str]) -> Found:
+    """Return the premise of a function, as it says itself or as probes show."""
+    if declared := getattr(my_backprop, "premise", None):
+        return Found(Premise(declared), "declared")
+    answered = list[tuple[Case, Gradients]]()
+    for precision in _widest_first(precisions):
+        for asked in probes(precision):
+            try:
+                answer = my_backprop(asked.copied())
+                answered.append((asked, Gradients.from_tensors(answer.tensors(), asked)))
+            except Exception:  # what it raises it will raise in the campaign, too, which tells
+                continue
+        if answered:
+            break
+    return shown(answered)
+
+
+def shown(answered: Sequence[tuple[Case, Gradients]]) -> Found:
+    """Return the sharpest premise under which links do not break on most probes; its own where anything is wrong."""
+    enclosed = [enclose(asked) for asked, _ in answered]
+    for premise in (Premise.OWN, Premise.DELTA):
+        broken, outside = 0, False
+        for (asked, answer), enclosure in zip(answered, enclosed, strict=True):
+            judged = judge_answer(asked, answer, enclosure, Certifier(asked), premise)
+            outside |= any(one.margin > 1 for one in judged.verdicts)
+            broken += any(one.own for one in judged.blamed)
+        if outside or broken < AT_LEAST or broken <= MOST * len(answered):
+            how = f"found: links hold on {len(answered) - broken} of {len(answered)} probes"
+            return Found(premise if not outside else Premise.OWN, how)
+    return Found(
+        Premise.CHAIN, f"found: links break on {broken} of {len(answered)} probes, and no chain does"
+    )
