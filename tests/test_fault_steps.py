@@ -16,7 +16,7 @@ from gradparity.property_tests.faults import FAULTS, Fault
 from gradparity.property_tests.faults.fault import Site
 from gradparity.property_tests.regimes import BY_NAME, case
 from gradparity.reference.backprop import named
-from gradparity.reference.exact import _exact
+from gradparity.reference.exact import exact_array
 from gradparity.reference.interval import INFLATION
 from gradparity.reference.names import GIVEN
 from gradparity.reference.network import Array
@@ -71,7 +71,7 @@ def ball(array: Array) -> Ball:
 
 
 def arb(array: Array) -> Array:
-    return _exact(array)
+    return exact_array(array)
 
 
 def inside(answer: Gradients, balls: Mapping[str, Ball]) -> bool:
