@@ -106,8 +106,8 @@ def _opened(steps: Flow, answer: Gradients, name: Name, wrong: set[Name]) -> Ite
 
 def _cleared(steps: Flow, name: Name, right: set[str]) -> bool:
     """Tell whether some array that is right was computed from this one, or for z from its a."""
-    for other in steps.answered:
-        if name in _sources(steps, other):
-            if other in right or (other.kind == "a" and _cleared(steps, other, right)):
-                return True
-    return False
+    return any(
+        other in right or (other.kind == "a" and _cleared(steps, other, right))
+        for other in steps.answered
+        if name in _sources(steps, other)
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from gradparity.adapters.modes import MODES, every_mode, find, in_forward_mode
+from gradparity.adapters.modes import MODES, every_mode, in_forward_mode
 from gradparity.adapters.registry import available
 from gradparity.harness.campaign import Settings
 from gradparity.harness.expectations import Expectations
@@ -50,7 +50,7 @@ def unknown(mode: Worker, asked: Case) -> list[str]:
         for one in judge(
             asked,
             answer.gradients,
-            premise=kind.premise if (kind := find(mode.name)) else "own",
+            premise=Settings((mode.name,)).premise(mode.name),
             any_order=in_forward_mode(mode.name),
         ).blamed
         if EXPECTATIONS.covering(mode.name, "", asked.architecture, asked.precision, one) is None
