@@ -25,7 +25,10 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from ..adapters.document import read_case, write_case
 from ..property_tests.exploring import climbable
+from ..reference.enclosure import enclose
+from ..reference.exact import Certifier
 from ..reference.network import Case, MalformedError
+from ..reference.perfect import perfect
 from ..reference.steps import EQUATIONS
 from .campaign import Clock, Judged, Settings, campaign
 from .expectations import Expectations
@@ -40,7 +43,7 @@ from .shards import (
     write_shard,
 )
 from .tally import Tally
-from .verdict import Verdict
+from .verdict import Verdict, judge_answer
 from .workers import Worker
 
 #: Where exploring remembers, in the folder that gradparity is started in, as Hypothesis and pytest have it.
@@ -49,6 +52,10 @@ MEMORY = Path(".gradparity")
 #: How many cases a round may ask. Hypothesis draws 200, climbs, and takes turns from then on; of fewer than 1,000 it
 #: would climb once only, which measures worse than not climbing at all.
 A_ROUND = 1000
+
+#: Perfect answers are judged where a pass takes no more multiplications: beyond, arbitrary precision takes longer than
+#: everything else.
+MOST_EXACT = 2**12
 
 
 class _Enough(KeyboardInterrupt):
@@ -81,6 +88,8 @@ class Explorer:
         self._announce, self._judged = announce, judged
         self._clock, self._margins = Clock(), dict[str, dict[Goal, float]]()
         self._known, self._found = set[object](), list[Case]()
+        #: On how many cases perfect answers were judged, and which of those it was that accused one.
+        self.perfect, self.accusing = 0, list[str]()
 
     def rounds(self, first: int, enough: Callable[[int], bool]) -> Iterator[Finished]:
         """Judge what is remembered, whatever it takes; then explore until ``enough`` of so many cases.
@@ -145,6 +154,7 @@ class Explorer:
         if case.id in self._margins:
             return self._margins[case.id]
         self.cases += 1
+        self._judge_perfect(case)
         margins = self._margins[case.id] = {}
         for one in campaign(self._settings, self._clock, iter([case]), workers=self._workers):
             building.add(one)
@@ -163,6 +173,19 @@ class Explorer:
                 self._known |= wrong
                 self._found.append(case)
         return margins
+
+    def _judge_perfect(self, case: Case) -> None:
+        """Hold perfect answers against the bounds: where one is accused, it is the bounds that are wrong."""
+        size = case.batch * sum(int(W.size) for W in case.parameters.weights)
+        if size > MOST_EXACT:
+            return
+        self.perfect += 1
+        enclosure = enclose(case)
+        for answer in perfect(case, enclosure):
+            if judge_answer(case, answer, enclosure, Certifier(case)).blamed:
+                self.accusing.append(case.id)
+                self._found.append(case)
+                return
 
     def _finished(self, building: Building) -> Iterator[Finished]:
         """Remember what went wrong in a round, then give its shard."""
@@ -201,10 +224,17 @@ def explore_into(folder: Path, explorer: Explorer, minutes: float) -> None:
         write_shard(folder, shard, EXPLORED)
 
 
-def told(settings: Settings, drawn: Tally, explored: Tally) -> dict[str, Any]:
-    """Say what run.json keeps of exploring: how many cases, and the largest margins in the campaign and beyond it."""
+def told(
+    settings: Settings, drawn: Tally, explored: Tally, explorer: Explorer | None = None
+) -> dict[str, Any]:
+    """Say what run.json keeps of exploring: how many cases, and the largest margins in the campaign and beyond it.
+
+    And on how many of them perfect answers were judged, and which accused one.
+    """
     return {
         "cases": explored.counted.cases,
+        "perfect": explorer.perfect if explorer else 0,
+        "accusing": list(explorer.accusing) if explorer else [],
         "margins": [
             {
                 "implementation": name,
@@ -233,6 +263,13 @@ def _largest(tally: Tally, name: str, equation: str) -> float:
 def lines(explored: Mapping[str, Any]) -> Iterator[str]:
     """Say for a person what exploring came to."""
     yield f"Explored {explored['cases']:,} cases. Largest margins of what agrees, in the campaign and in exploring:"
+    if number := explored.get("perfect"):
+        accusing = explored["accusing"]
+        yield f"On {number:,} of them perfect answers were judged as well; " + (
+            f"{len(accusing)} accused one, which is a defect of gradparity: {', '.join(accusing)}."
+            if accusing
+            else "none was accused."
+        )
     margins: dict[str, list[str]] = {}
     for one in explored["margins"]:
         margins.setdefault(one["implementation"], []).append(

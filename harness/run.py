@@ -42,6 +42,9 @@ _DRAWN = ("regime", "cost", "activation", "depth")
 #: A run in which this share of an implementation's verdicts says nothing has judged too little to mean anything.
 MOST_INCONCLUSIVE = 0.5
 
+#: And one in which no more than this share of an implementation's verdicts is about numbers: all else was declined.
+LEAST_JUDGED = 0.1
+
 
 class Run:
     """A run being written, or gone on with.
@@ -308,5 +311,7 @@ def exit_status(content: Mapping[str, Any]) -> int:
         total = sum((Counter(one) for one in content["counts"][name].values()), Counter[str]())
         judged, number = total[Verdict.AGREES], sum(total.values())
         if judged == 0 or total[Verdict.INCONCLUSIVE] > MOST_INCONCLUSIVE * number:
+            return 3
+        if judged + total[Verdict.DIVERGES] < LEAST_JUDGED * number:
             return 3
     return 0

@@ -34,7 +34,7 @@ from .verdict import Verdict
 from .workers import Worker
 
 if TYPE_CHECKING:
-    from .explore import Goal
+    from .explore import Explorer, Goal
 
 
 def verify(
@@ -85,6 +85,7 @@ def verify(
         else:
             for shard in judge_shards(settings, expectations, pending, announce, judged, crew):
                 write_shard(run.folder, shard)
+        explorer: Explorer | None = None
         if explore:
             from .explore import Explorer, explore_into
 
@@ -95,7 +96,7 @@ def verify(
         if explored.counted.cases:
             from .explore import told
 
-            extras["explored"] = told(settings, tally, explored)
+            extras["explored"] = told(settings, tally, explored, explorer)
         tally.merge(explored)
         findings, minimal = tally.findings(expectations), list[Finding]()
         progress.update(task, total=len(findings), completed=0, description="shrinking findings")

@@ -33,7 +33,7 @@ from .coverage import bars, coverage, pairs, spoken
 from .evidence import Evidence, evidence
 from .picture import blamed
 from .portraits import certificate, conventions, declined
-from .terminal import partly_asked, premises
+from .terminal import MOST_IN_A_CELL, partly_asked, premises
 
 #: A sign for each word, so that colour is never the only signal.
 SIGNS = {
@@ -165,15 +165,19 @@ def total(entries: Iterable[Content]) -> Counter[str]:
     return counted
 
 
-def standing(counted: Counter[str]) -> str:
-    """Say in one word what some verdicts come to: the worst of them, and nothing agrees that says too little."""
+def standing(counted: Counter[str], most: float = MOST_INCONCLUSIVE) -> str:
+    """Say in one word what some verdicts come to: the worst of them, and nothing agrees that says too little.
+
+    That is where more than the share ``most`` of what was answered is inconclusive.
+    """
     if counted["diverges"] > counted["expected"]:
         return "diverges"
     if counted["failed"]:
         return "failed"
     if counted["expected"]:
         return "expected"
-    if counted["agrees"] and counted["inconclusive"] <= MOST_INCONCLUSIVE * counted["verdicts"]:
+    answered = counted["agrees"] + counted["inconclusive"]
+    if counted["agrees"] and counted["inconclusive"] <= most * answered:
         return "agrees"
     return max(("inconclusive", "unsupported"), key=lambda word: counted[word])
 
@@ -255,7 +259,7 @@ def judged(content: Content) -> list[Judged]:
             for n, f in numbered
             if (f["implementation"], f["precision"], f["equation"]) == (name, precision, equation)
         ]
-        word = standing(total([entry])) if entry else "not answered"
+        word = standing(total([entry]), MOST_IN_A_CELL) if entry else "not answered"
         return Cell(equation, word, entry, own[0] if own else 0, len(own))
 
     def badness(entries: Iterable[Content]) -> tuple[float, float]:

@@ -15,6 +15,9 @@ from ..reference.premise import Premise
 from ..reference.steps import EQUATIONS
 from .causes import Cause, causes
 
+#: A cell with a larger share of inconclusive verdicts is no agreement.
+MOST_IN_A_CELL = 0.05
+
 
 def _cell(entry: Mapping[str, Any] | None) -> str:
     """The worst verdict, told by a sign as well as by colour, with its number or the worst margin."""
@@ -26,15 +29,19 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
         return f"[red]✗ {entry['diverges'] - entry['expected']}[/]"
     if entry["expected"]:
         return f"[yellow]≈ {entry['expected']}[/]"
-    if entry["agrees"]:
-        return f"[green]✓[/] {entry['worst_margin']:.2f}"
-    return "[dim]?[/]"
+    answered = entry["agrees"] + entry["inconclusive"]
+    declined = entry["unsupported"] / max(1, answered + entry["unsupported"])
+    beside = f" [dim]-{declined:.0%}[/]" if declined else ""
+    if answered and entry["inconclusive"] > MOST_IN_A_CELL * answered:
+        return f"[yellow]?[/] {entry['inconclusive'] / answered:.0%}{beside}"
+    return f"[green]✓[/] {entry['worst_margin']:.2f}{beside}" if answered else f"[dim]?[/]{beside}"
 
 
 def _matrix(content: Mapping[str, Any]) -> Table:
     entries = {(e["implementation"], e["precision"], e["equation"]): e for e in content["matrix"]}
     table = Table(
-        title="✓ worst margin of what agrees (1 is the edge)  ✗ diverge  ≈ diverge as expected  ! failed",
+        title="✓ worst margin of what agrees (1 is the edge)  ✗ diverge  ≈ diverge as expected  ! failed\n"
+        "? inconclusive  -5% declined",
         title_justify="left",
         title_style="dim",
         box=box.SIMPLE_HEAD,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,17 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from gradparity.adapters.document import read_case, write_case
+from gradparity.harness import explore
 from gradparity.harness.campaign import Settings, draw_cases
 from gradparity.harness.expectations import Expectations
-from gradparity.harness.explore import Explorer, told
+from gradparity.harness.explore import Explorer, lines, told
 from gradparity.harness.shards import RunFolderError
 from gradparity.harness.tally import Tally
 from gradparity.harness.workers import Worker
 from gradparity.property_tests.exploring import climbable
-from gradparity.reference.network import Case
+from gradparity.reference.interval import Interval
+from gradparity.reference.network import Case, Gradients
+from gradparity.reference.perfect import perfect
 
 from .conftest import Gradparity
 
@@ -190,3 +195,32 @@ def test_minutes_that_are_none(gradparity: Gradparity, minutes: str) -> None:
 def test_what_is_climbed_is_a_case_with_finite_numbers(case: Case) -> None:
     assert all(np.isfinite(array.astype(np.float64)).all() for array in case.tensors().values())
     assert {layer.activation for layer in case.architecture.layers} <= {"relu", "tanh"}
+
+
+def test_perfect_answers_are_judged_on_what_is_explored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is accused; and where one were, the run would say so, and the case be remembered."""
+
+    def run(memory: Path) -> tuple[Explorer, list[str]]:
+        with Worker("faulty:honest", SETTINGS.timeout) as worker:
+            settings = dataclasses.replace(SETTINGS, implementations=("faulty:honest",))
+            explorer, total = Explorer(settings, Expectations(), [worker], memory=memory), Tally()
+            for shard in explorer.rounds(0, lambda number: number >= 60):
+                total.merge(shard.tally)
+            return explorer, list(lines(told(settings, Tally(), total, explorer)))
+
+    explorer, said = run(tmp_path / "sound")
+    assert explorer.perfect > 30
+    assert explorer.accusing == []
+    assert said[1] == f"On {explorer.perfect} of them perfect answers were judged as well; none was accused."
+
+    def off(case: Case, enclosure: Mapping[str, Interval]) -> Iterator[Gradients]:
+        for answer in perfect(case, enclosure):
+            yield dataclasses.replace(answer, db=[db * 1.001 + 1e-3 for db in answer.db])
+
+    monkeypatch.setattr(explore, "perfect", off)
+    explorer, said = run(tmp_path / "unsound")
+    assert explorer.accusing
+    assert "which is a defect of gradparity" in said[1]
+    assert list((tmp_path / "unsound" / "found").glob("*.safetensors"))
