@@ -211,7 +211,6 @@ def verify(
         from .campaign import Settings
         from .cluster import ClusterError
         from .expectations import ExpectationsError
-        from .premises import with_premises
         from .shards import RunFolderError
         from .verify import verify as run
 
@@ -236,7 +235,6 @@ def verify(
                     expect=str(expect.resolve()) if expect else "",
                     answers=answers,
                 ).only(only)
-                settings = with_premises(settings, workers)
             command, minutes = shlex.join(["gradparity", *sys.argv[1:]]), explore or 0.0
             status = run(
                 settings,

@@ -102,8 +102,9 @@ def check(
     name, shape or dtype are let through with a note that names the case.
     """
     judged, diverging, collector = 0, 0, Collector()
-    premise = premise_of_function(my_backprop, precisions).premise
-    for case in draw_cases(Settings((), cases, seed, precisions).only(only)):
+    settings = Settings((), cases, seed, precisions).only(only)
+    premise = premise_of_function(my_backprop, settings).premise
+    for case in draw_cases(settings):
         try:
             judgement = _asked(my_backprop, case, premise)
         except UnsupportedError:

@@ -9,12 +9,14 @@ the chain; it never changes during a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 from ..adapters.modes import find
 from ..property_tests.regimes import BY_NAME, case
+from ..reference.activations import ACTIVATION_ROWS
+from ..reference.costs import COST_ROWS
 from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
 from ..reference.network import DTYPES, Architecture, Case, Cost, Gradients, Layer
@@ -23,24 +25,13 @@ from .campaign import Settings
 from .verdict import judge_answer
 from .workers import Worker
 
-#: One activation in each, so that whoever lacks some is asked about the others. They are smooth, since on both sides of
-#: a kink a mask of one rounding more or less is the same mask.
-ACTIVATIONS = (
-    "sigmoid",
-    "tanh",
-    "softplus",
-    "silu",
-    "gelu",
-    "softsign",
-    "elu",
-    "gelu_tanh",
-    "mish",
-    "squareplus",
-)
+#: One activation in each, so that whoever lacks some is asked about the others; those that act on each neuron by
+#: itself, and round. The first cost that takes any output.
+PROBED = tuple(name for name, row in ACTIVATION_ROWS.items() if not row.exact and not row.coupled)
+COST = next(name for name, row in COST_ROWS.items() if not row.last)
 
 #: Narrow enough for a sharp chain; with so many numbers that roundings differ in some, of values for which most terms
-#: cancel, so that it shows in a link. Of whoever computes everything once more, links break on 13 of these 20 in
-#: float64.
+#: cancel, so that it shows in a link.
 WIDTHS, EXAMPLES, VALUES = (12, 16, 12, 8), 12, ("large", "integers")
 
 #: A premise is weaker than its own where links break in more than this share of the probes, and of so many at least.
@@ -56,63 +47,66 @@ class Found:
 
 
 @cache
-def probes(precision: str) -> tuple[Case, ...]:
-    """Return the cases that everybody is asked about, in one precision."""
+def probes(precision: str, activations: tuple[str, ...] = PROBED) -> tuple[Case, ...]:
+    """Return the cases that everybody is asked about, in one precision, with some of the activations."""
     first, *widths = WIDTHS
+
+    def layers(name: str) -> tuple[Layer, ...]:
+        return tuple(Layer(n, name, *ACTIVATION_ROWS[name].probed) for n in widths)
+
     return tuple(
-        case(
-            Architecture(first, tuple(Layer(n, name) for n in widths), Cost("half_squared_error")),
-            EXAMPLES, BY_NAME[values], seed, precision,
-        )
+        case(Architecture(first, layers(name), Cost(COST)), EXAMPLES, BY_NAME[values], seed, precision)
         for values in VALUES
-        for seed, name in enumerate(ACTIVATIONS)
-    )  # fmt: skip
+        for seed, name in enumerate(PROBED)
+        if name in activations
+    )
 
 
-def premise_of(worker: Worker, precisions: Sequence[str]) -> Found:
+def _asked(settings: Settings) -> Iterator[tuple[Case, ...]]:
+    """Yield the probes of what the settings draw, the widest precision first."""
+    if COST in settings.costs:
+        for precision in DTYPES:
+            if precision in settings.precisions:
+                yield probes(precision, settings.activations)
+
+
+def premise_of(worker: Worker, settings: Settings) -> Found:
     """Return the premise of an implementation: as the catalogue has it, as it says itself, or as probes show.
 
-    They are asked in the widest of these precisions that it answers.
+    It is asked in the widest precision that it answers.
     """
     if mode := find(worker.name):
         return Found(mode.premise, "known")
     answered = list[tuple[Case, Gradients]]()
-    for precision in _widest_first(precisions):
-        asked = probes(precision)
+    for asked in _asked(settings):
         answers = [one.result() for one in [worker.submit(each) for each in asked]]
         if declared := next((said for one in answers if (said := one.implementation.get("premise"))), None):
             return Found(Premise(declared), "declared")
-        answered = [
-            (each, one.gradients)
-            for each, one in zip(asked, answers, strict=True)
-            if one.gradients is not None
-        ]
+        both = zip(asked, answers, strict=True)
+        answered = [(each, one.gradients) for each, one in both if one.gradients is not None]
         if answered:
             break
     return shown(answered)
 
 
-def _widest_first(precisions: Sequence[str]) -> list[str]:
-    return [precision for precision in DTYPES if precision in precisions]
-
-
 def with_premises(settings: Settings, workers: Sequence[Worker]) -> Settings:
     """Return the settings with the premises of those workers that are not in the catalogue of modes."""
+    if settings.premises:
+        return settings
     others = [worker for worker in workers if find(worker.name) is None]
-    found = [(worker.name, premise_of(worker, settings.precisions)) for worker in others]
+    found = [(worker.name, premise_of(worker, settings)) for worker in others]
     return replace(settings, premises=tuple((name, one.premise, one.how) for name, one in found))
 
 
-def premise_of_function(my_backprop: Callable[[Case], Gradients], precisions: Sequence[str]) -> Found:
+def premise_of_function(my_backprop: Callable[[Case], Gradients], settings: Settings) -> Found:
     """Return the premise of a function, as it says itself or as probes show."""
     if declared := getattr(my_backprop, "premise", None):
         return Found(Premise(declared), "declared")
     answered = list[tuple[Case, Gradients]]()
-    for precision in _widest_first(precisions):
-        for asked in probes(precision):
+    for asked in _asked(settings):
+        for each in asked:
             try:
-                answer = my_backprop(asked.copied())
-                answered.append((asked, Gradients.from_tensors(answer.tensors(), asked)))
+                answered.append((each, Gradients.from_tensors(my_backprop(each.copied()).tensors(), each)))
             except Exception:  # what it raises it will raise in the campaign, too, which tells
                 continue
         if answered:

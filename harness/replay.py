@@ -19,6 +19,7 @@ from ..reference.links import links
 from ..reference.network import Case, Gradients, MalformedError
 from ..reference.premise import Premise
 from ..reports.script import script
+from .campaign import Settings
 from .held import margins
 from .judgement import Judgement, judge
 from .premises import premise_of
@@ -58,7 +59,8 @@ def replay(case: Case, names: Sequence[str], timeout: float, console: Console) -
     for name in names:
         with Worker(name, timeout) as worker:
             answer = worker.submit(case).result()
-            premise = premise_of(worker, (case.precision,)).premise if answer.gradients else Premise.OWN
+            alike = Settings((name,), precisions=(case.precision,))
+            premise = premise_of(worker, alike).premise if answer.gradients else Premise.OWN
         console.print(f"[bold]{escape(name)}[/] {escape(str(answer.implementation.get('version', '')))}")
         if answer.gradients is None:
             console.print(f"{answer.outcome}: {escape(answer.message)}", highlight=False)

@@ -69,13 +69,17 @@ class Run:
             )
         for name in (VERDICTS, "findings", *(["answers"] if settings.answers else [])):
             make_folder(folder / name)
+        self.begin()
+
+    def begin(self) -> None:
+        """Write what the run was begun with: it is not complete."""
         self._write(
             {
                 "complete": False,
                 "format": FORMAT,
-                "seed": settings.seed,
-                "settings": asdict(settings),
-                "expectations_digest": expectations.digest,
+                "seed": self.settings.seed,
+                "settings": asdict(self.settings),
+                "expectations_digest": self.expectations.digest,
             }
         )
 

@@ -26,6 +26,7 @@ from ..reports.terminal import summary
 from .campaign import Judged, Settings
 from .expectations import Expectations
 from .findings import Finding, with_others
+from .premises import with_premises
 from .recheck import Standing, standings
 from .run import Run, exit_status
 from .shards import EXPLORED, RunFolderError, judge_shards, replace_file, write_shard
@@ -58,6 +59,8 @@ def verify(
     """
     expectations = Expectations(settings.expect)
     run = Run(out or _free_folder(), settings, command, expectations, resume)
+    settings = run.settings = with_premises(settings, crew)  # of a run that is gone on with, they are known
+    run.begin()
     errors, lost = Console(stderr=True), dict[int, str]()
     workers = {one.name: one for one in crew}
     with Progress(

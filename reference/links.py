@@ -12,6 +12,7 @@ import numpy as np
 
 from . import names
 from .chain import Chain
+from .costs import COST_ROWS
 from .interval import INFLATION, Bounds, Interval, RankOne, known, reach, scale, with_the_mean_last
 from .names import Name
 from .nearby import Near, nearby
@@ -174,11 +175,13 @@ class Links:
     def fused(self, name: str) -> Interval | None:
         """Enclose the cost, or δ^L, of whoever computes it from z^L and not from a^L; None for all others.
 
-        A function that fuses the last activation with the cost, as softmax with the cross-entropy, never rounds a^L,
-        and is right where that would have cost most digits. It goes on with some a^L that follows from z^L.
+        A function that fuses the last activation with a cost that is made for it, as softmax with the cross-entropy,
+        never rounds a^L, and is right where that would have cost most digits. It goes on with some a^L that follows
+        from z^L.
         """
-        last, steps = names.a(self._stack.architecture.depth), self._chain.flow
-        if steps[name].equation not in ("cost", "BP1"):
+        network, steps = self._stack.architecture, self._chain.flow
+        last = names.a(network.depth)
+        if steps[name].equation not in ("cost", "BP1") or not COST_ROWS[network.cost.name].last:
             return None
         with np.errstate(all="ignore"):
             a = self._chain.link(last)

@@ -72,8 +72,16 @@ def test_run_json_keeps_the_names_that_scripts_rely_on(gradparity: Gradparity, t
     names = {"complete", "seed", "settings", "environment", "implementations", "counts", "findings", "rates"}
     assert names <= set(content)
     assert content["seed"] == 7
-    expected = {"name": program("weight"), "version": "1", "language": "Python", "cases": 16}
-    assert content["implementations"] == [expected]
+    expected = {
+        "name": program("weight"),
+        "version": "1",
+        "language": "Python",
+        "cases": 16,
+        "premise": "own",
+    }
+    (author,) = content["implementations"]
+    assert author.pop("premise_is").startswith("found: links hold on ")
+    assert author == expected
     finding = content["findings"][0]
     names = {
         "implementation", "equation", "layer", "precision", "activation", "cost", "where", "margin", "expected",

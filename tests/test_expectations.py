@@ -278,7 +278,7 @@ def test_what_depends_on_the_processor_need_not_show_but_is_tried(
     text = entry(implementation=["reference"], cases=[f"plain/{finding['case']}"])
     file = written(tmp_path, text if everywhere else text + "not_everywhere = true\n")
     if not answered:
-        monkeypatch.setattr("gradparity.harness.recheck.asking", lambda worker: lambda case: None)
+        monkeypatch.setattr("gradparity.harness.recheck.asking", lambda worker, premise: lambda case: None)
     with Worker("reference", 60) as worker:
         (found,) = recheck(Expectations(file), Settings(("reference",)), worker, "1", {})
     assert (found.holds, found.tried) == ((holds, True) if answered else (None, False))

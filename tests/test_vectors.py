@@ -413,6 +413,8 @@ def test_without_rounding_value_and_interval_are_one(vectors: list[Read]) -> Non
     assert len(exact) > 12
     for vector in exact:
         for name in vector.entry["arrays"]:
+            if name == "cost":  # which may be a norm that is squared again
+                continue
             value, low, high = (vector.expected[f"{name}{end}"] for end in ("", ".low", ".high"))
             assert np.array_equal(value, low)
             assert np.array_equal(value, high)
