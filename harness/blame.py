@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ..reference import names
@@ -53,9 +53,15 @@ class Broken:
 
 
 def blamed(
-    case: Case, answer: Gradients, broken: Sequence[Broken], holds: Callable[[Name], bool]
+    case: Case,
+    answer: Gradients,
+    broken: Sequence[Broken],
+    holds: Callable[[Broken], bool],
+    right: Set[str],
 ) -> list[Broken]:
-    """Choose, of all that left its interval, what is at fault. ``holds`` tells what lies in a narrow chain.
+    """Choose, of all that left its interval, what is at fault.
+
+    ``holds`` tells what lies in a chain that is nearly as narrow as its link; ``right`` names the arrays that agree.
 
     Every broken link is a fault by itself, and what follows from it is not: neither is a ∂C/∂W that is right, and does
     not follow from a wrong δ. Where no link is known to have broken, it is the first that left its enclosure, and
@@ -65,7 +71,7 @@ def blamed(
 
     def follows(one: Broken) -> bool:
         """Tell whether it is right, and only does not fit to what was answered wrongly before it."""
-        return one.own and holds(one.name) and any(source in left for source in _sources(steps, one.name))
+        return one.own and holds(one) and any(source in left for source in _sources(steps, one.name))
 
     faults = [one for one in broken if one.fault and not follows(one)]
     if faults or not broken:
@@ -75,8 +81,7 @@ def blamed(
     equation = first.equation
     if names.delta(first.layer) not in answer.tensors() and both and first.kind != "cost":
         equation = steps[names.delta(first.layer)].equation
-    wrong = {one.name for one in broken}
-    opened = set(_opened(steps, answer, first.name, wrong)) - {equation}
+    opened = set(_opened(steps, answer, first.name, right)) - {equation}
     # What shows best: where anything before it may be at fault, whatever is farthest out; else in its own layer.
     alike = [one for one in broken if "forward" in opened or one.layer == first.layer]
     shown = max(alike, key=lambda one: one.margin)
@@ -90,7 +95,7 @@ def _sources(steps: Flow, name: Name) -> Iterator[Name]:
         yield from step.takes
 
 
-def _opened(steps: Flow, answer: Gradients, name: Name, wrong: set[Name]) -> Iterator[str]:
+def _opened(steps: Flow, answer: Gradients, name: Name, right: Set[str]) -> Iterator[str]:
     """Yield the equations of arrays before this one that were not answered, and from which nothing right follows."""
     seen, waiting = set[Name](), [name]
     answered = answer.tensors()
@@ -99,12 +104,12 @@ def _opened(steps: Flow, answer: Gradients, name: Name, wrong: set[Name]) -> Ite
             if taken in seen or taken not in steps or taken in answered:
                 continue
             seen.add(taken)
-            if taken.kind in ("z", "a", "delta") and not _cleared(steps, taken, answered.keys() - wrong):
+            if taken.kind in ("z", "a", "delta") and not _cleared(steps, taken, right):
                 yield steps[taken].equation
                 waiting.append(taken)
 
 
-def _cleared(steps: Flow, name: Name, right: set[str]) -> bool:
+def _cleared(steps: Flow, name: Name, right: Set[str]) -> bool:
     """Tell whether some array that is right was computed from this one, or for z from its a."""
     return any(
         other in right or (other.kind == "a" and _cleared(steps, other, right))

@@ -12,7 +12,7 @@ from ..reference.enclosure import enclose
 from ..reference.exact import Certifier
 from ..reference.interval import Interval
 from ..reference.network import Case, Gradients
-from ..reference.premise import Premise
+from ..reference.premise import Premise, premise_named
 from .blame import Broken
 from .campaign import Divergence, Settings, draw_cases
 from .findings import Collector, Finding
@@ -78,7 +78,7 @@ def judge(
     computes those once more on the way back; or nothing, and the ``chain`` alone judges. Where the chain rule may have
     been multiplied out in ``any_order``, as in forward mode, the chain allows for that.
     """
-    return _judged(case, gradients, enclose(case, any_order) if chain else {}, Premise(premise))
+    return _judged(case, gradients, enclose(case, any_order) if chain else {}, premise_named(premise))
 
 
 def check(

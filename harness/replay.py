@@ -59,8 +59,7 @@ def replay(case: Case, names: Sequence[str], timeout: float, console: Console) -
     for name in names:
         with Worker(name, timeout) as worker:
             answer = worker.submit(case).result()
-            alike = Settings((name,), precisions=(case.precision,))
-            premise = premise_of(worker, alike).premise if answer.gradients else Premise.OWN
+            premise = premise_of(worker, Settings((name,))).premise if answer.gradients else Premise.OWN
         console.print(f"[bold]{escape(name)}[/] {escape(str(answer.implementation.get('version', '')))}")
         if answer.gradients is None:
             console.print(f"{answer.outcome}: {escape(answer.message)}", highlight=False)

@@ -60,6 +60,10 @@ class EquationVerdict:
     kinked: bool
 
 
+#: A chain that is at most so many times as wide as a link tells as much.
+NARROW = 32.0
+
+
 @dataclass(frozen=True)
 class Judged:
     """An answer's verdicts in the order of ``EQUATIONS``; what broke; and divergences that were not certified."""
@@ -212,16 +216,17 @@ class _Trial:
 
     def judged(self) -> Judged:
         """Give what was found."""
-        return Judged(self.verdicts, blamed(self.case, self.answer, self.broken, self._holds), self.doubts)
+        right = {one.name for one in self.verdicts if one.verdict is Verdict.AGREES}
+        at_fault = blamed(self.case, self.answer, self.broken, self._holds, right)
+        return Judged(self.verdicts, at_fault, self.doubts)
 
-    def _holds(self, name: Name) -> bool:
-        """Tell whether an array lies in its chain, and that is narrow enough to mean something."""
-        chain = self.enclosure.get(name)
+    def _holds(self, broken: Broken) -> bool:
+        """Tell whether what left its link lies in its chain, and that is not much wider than the link."""
+        chain = self.enclosure.get(broken.name)
         if chain is None:
             return False
-        widest = widest_of(chain, UNDERFLOW * model(self.case.precision).eta)
-        inside = any(one.name == name and one.margin <= 1 for one in self.verdicts)
-        return inside and bool(chain.rad.max(initial=0.0) <= widest)
+        inside = any(one.name == broken.name and one.margin <= 1 for one in self.verdicts)
+        return inside and bool(chain.rad[broken.index] <= NARROW * broken.rad)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ from ..adapters.memory import ROOMS, Shelf, offered, padded
 from ..adapters.registry import EXEC, command
 from ..adapters.shared import VARIABLE, Lender
 from ..reference.network import Architecture, Case, Gradients, MalformedError
-from ..reference.premise import Premise
+from ..reference.premise import premise_named
 from .child import CHUNK, GRACE, TAIL, BrokenError, Child, printable
 from .memory import keep_memory
 
@@ -427,14 +427,11 @@ def _implementation(given: str) -> Mapping[str, str]:
     try:
         said = json.loads(given)
         found = {_line(key): _line(str(value)) for key, value in said.items() if key not in _ABILITIES}
-        premise = said.get("abilities", {}).get("premise")
+        abilities = said.get("abilities")
     except (ValueError, AttributeError, RecursionError):
         raise MalformedError("what the answer says of its implementation is no JSON object") from None
-    if premise is None:
-        return found
-    if premise not in list(Premise):
-        raise MalformedError(f"the answer declares the premise {premise!r}; say one of {', '.join(Premise)}")
-    return {**found, "premise": premise}
+    premise = abilities.get("premise") if isinstance(abilities, dict) else None
+    return found if premise is None else {**found, "premise": str(premise_named(premise))}
 
 
 #: What an implementation says that it can do, and what of it is understood today.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from .malformed import MalformedError
+
 
 class Premise(StrEnum):
     """What links start from, the sharpest first."""
@@ -26,3 +28,10 @@ _SAYS = {
     Premise.DELTA: "each equation is judged on its own δ, and on z and a as the chain encloses them",
     Premise.CHAIN: "each array is judged by the chain alone",
 }
+
+
+def premise_named(given: object) -> Premise:
+    """Read a premise that somebody declared. Raises MalformedError where it is none."""
+    if not isinstance(given, str) or given not in list(Premise):
+        raise MalformedError(f"{given!r} is no premise; say one of {', '.join(Premise)}")
+    return Premise(given)

@@ -146,6 +146,9 @@ def _gradient_without_zeros(arithmetic: Model, delta: Array, a: Array) -> _Found
     size = _without_zeros(np.abs(delta.mT), np.abs(a)).astype(np.float64)
     terms = delta.shape[-2] + 4
     off = terms * arithmetic.unit * size + terms * arithmetic.eta
+    # Each number may have been flushed, which takes as much from its product with the other.
+    sizes = [np.where(np.isfinite(one), np.abs(one), 0.0).astype(np.float64) for one in (delta, a)]
+    off = off + arithmetic.eta * (sizes[0].sum(axis=-2)[..., :, None] + sizes[1].sum(axis=-2)[..., None, :])
     return _Found(value, np.zeros(value.shape, bool), np.where(np.isfinite(plain), np.inf, INFLATION * off))
 
 

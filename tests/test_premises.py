@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gradparity import Architecture, Case, Cost, Gradients, Layer, check, judge
+from gradparity import Architecture, Case, Cost, DivergenceError, Gradients, Layer, check, judge
 from gradparity.adapters.reference import load
 from gradparity.harness.campaign import Settings
 from gradparity.harness.premises import premise_of_function, probes, shown
+from gradparity.harness.workers import _implementation
 from gradparity.property_tests.faults.fault import FAULTS
 from gradparity.property_tests.regimes import BY_NAME, case
+from gradparity.reference.network import MalformedError
 from gradparity.reference.premise import Premise
 
 from .conftest import Gradparity
@@ -86,6 +89,37 @@ def test_wrong_ones_keep_their_links() -> None:
         assert shown(answered).premise is Premise.OWN, str(fault)
 
 
+def off_by_a_few_roundings(asked: Case) -> Gradients:
+    """A wrong ∂C/∂W whose error hides between its link and the chain."""
+    answer = right(asked)
+    off = 1 + 40 * float(np.finfo(asked.dtype).eps) / 2
+    return dataclasses.replace(answer, dW=[np.asarray(dW * off, asked.dtype) for dW in answer.dW])
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_an_error_in_one_equation_is_no_premise(precision: str) -> None:
+    """Its link breaks on every probe and no chain does: that is what the link is for."""
+    found = premise_of_function(off_by_a_few_roundings, Settings((), precisions=(precision,)))
+    assert found.premise is Premise.OWN
+    with pytest.raises(DivergenceError, match="BP4 is wrong through the matrix product"):
+        check(off_by_a_few_roundings, cases=24, precisions=(precision,))
+
+
+@pytest.mark.parametrize("declared", ["Delta", 3, ["own"]])
+def test_what_is_no_premise_is_said_in_python_too(declared: object) -> None:
+    def declares(asked: Case) -> Gradients:
+        return right(asked)
+
+    declares.premise = declared  # type: ignore[attr-defined]
+    with pytest.raises(MalformedError, match="is no premise; say one of own, delta, chain"):
+        check(declares, cases=8)
+
+
+@pytest.mark.parametrize("abilities", ["null", '["fast"]', '"delta"', "{}", '{"widths": [1, 8]}'])
+def test_other_abilities_are_no_premise(abilities: str) -> None:
+    assert "premise" not in _implementation(f'{{"name": "mine", "abilities": {abilities}}}')
+
+
 def test_delta_is_sharper_than_the_chain() -> None:
     """∂C/∂W off by what the chain of a deep network cannot see is seen from δ, whatever z and a are."""
     network = Architecture(24, tuple(Layer(24, "tanh") for _ in range(6)), Cost("half_squared_error"))
@@ -126,7 +160,7 @@ def test_what_is_no_premise_is_refused(gradparity: Gradparity, tmp_path: Path) -
         "declares.premise = 'none'\n"
     )
     done = gradparity("verify", "mine:declares", "--cases", "8", "--out", "run")
-    assert "declares the premise 'none'; say one of own, delta, chain" in done.stdout + done.stderr
+    assert "'none' is no premise; say one of own, delta, chain" in done.stdout + done.stderr
 
 
 def test_recomputed_activations_are_among_the_honest_variants() -> None:
