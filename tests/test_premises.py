@@ -141,6 +141,10 @@ def test_a_premise_is_recorded_and_shown(gradparity: Gradparity, tmp_path: Path)
         "def declares(case):\n    return right(case)\n"
         "declares.premise = 'delta'\n"
     )
+    low = gradparity(
+        "verify", "mine:declares", "--cases", "8", "--precision", "bfloat16", "--only", "relu", "--out", "low"
+    )
+    assert "mine:declares: each equation is judged on its own δ" in low.stdout
     done = gradparity("verify", "mine:right", "mine:declares", "reference", "--cases", "24", "--out", "run")
     assert done.returncode == 0, done.stderr
     assert "mine:declares: each equation is judged on its own δ, and on z and a" in done.stdout

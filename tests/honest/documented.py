@@ -14,8 +14,8 @@ and these variants hold them to that. Each is one network, written apart from th
 done otherwise. `tests/test_honest.py` judges every one of them; `python tests/honest/everything.py` does so over a
 whole campaign in all four precisions. What is not allowed is in [bounds.md](bounds.md).
 
-Whoever computes activations once more on the way back breaks links between the arrays that are answered, and is judged
-by the premise `delta` (bounds.md, Premises).
+Some compute activations once more on the way back. The arrays that they answer do not follow from one another, so they
+are judged by the premise `delta` (bounds.md, Premises).
 
 | operation | kind | how |
 | --- | --- | --- |

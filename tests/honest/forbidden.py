@@ -1,4 +1,4 @@
-"""What is not allowed: ways that people take, each of which leaves the bounds, and why that is no mistake of theirs.
+"""What is not allowed: ways that people take, and what each loses, so that it leaves the bounds.
 
 docs/bounds.md has the table. A row here is a variant like the honest ones, and a test holds that each is accused.
 """
